@@ -1,0 +1,14 @@
+package kernel
+
+// supported lists the implementations of this build, slowest first.
+func supported() []*implementation { return []*implementation{&generic} }
+
+// Pause waits a few nanoseconds, n times.
+func Pause(n int) {
+	for range n {
+		pauseStep()
+	}
+}
+
+//go:noinline
+func pauseStep() {}

@@ -1,0 +1,48 @@
+package kernel
+
+func tileGeneric(c []float32, ldc int, a, b []float32, bStride, mr, panels, k int, accumulate bool) {
+	for p := range panels {
+		bp := b[p*bStride : p*bStride+k*PanelRows]
+		for i := range mr {
+			ci := c[i*ldc+p*PanelRows:][:PanelRows]
+			var sum [PanelRows]float32
+			if accumulate {
+				copy(sum[:], ci)
+			}
+			for kk := range k {
+				x := a[kk*mr+i]
+				row := bp[kk*PanelRows:][:PanelRows]
+				for j, w := range row {
+					sum[j] += float32(x * w)
+				}
+			}
+			copy(ci, sum[:])
+		}
+	}
+}
+
+func packGeneric(dst []float32, width int, src []float32, rowStride, rows, k int) {
+	dst = dst[:k*width]
+	for i := range width {
+		if i >= rows {
+			for at := i; at < len(dst); at += width {
+				dst[at] = 0
+			}
+			continue
+		}
+		row := src[i*rowStride : i*rowStride+k]
+		at := i
+		for _, v := range row {
+			dst[at] = v
+			at += width
+		}
+	}
+}
+
+func transposeGeneric(dst, src []float32) {
+	for i := range 16 {
+		for j := range 16 {
+			dst[j*16+i] = src[i*16+j]
+		}
+	}
+}

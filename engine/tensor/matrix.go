@@ -1,0 +1,160 @@
+package tensor
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+
+	"hone/engine/kernel"
+)
+
+// Matrix is a weight of Rows output features by Cols input features, kept in its stored precision. Rows are
+// grouped in panels of 16 whose values at one column are adjacent (quantised blocks keep their scales and
+// bits, in that order), so that expanding a panel to f32 is a straight loop and an f32 panel needs none. Rows
+// past the last are zero. A Matrix may be shared; only SetF32 changes one.
+type Matrix struct {
+	DType      DType
+	Rows, Cols int
+
+	f32    []float32 // panels of F32
+	data   []byte    // panels of all other types
+	panels int
+}
+
+const panelRows = kernel.PanelRows
+
+// NewMatrix repacks row-major data as the file stores it; data is not kept. It errs if the type is no weight
+// type, if a dimension is not positive, if cols is not whole blocks or if data is not exactly rows·cols long.
+func NewMatrix(d DType, rows, cols int, data []byte) (*Matrix, error) {
+	if d > Q4_1 {
+		return nil, fmt.Errorf("matrix of %s: not a weight type", d)
+	}
+	if rows <= 0 || cols <= 0 || rows > math.MaxInt/4/cols-16 {
+		return nil, fmt.Errorf("matrix %d×%d: dimensions out of range", rows, cols)
+	}
+	if cols%d.BlockSize() != 0 {
+		return nil, fmt.Errorf("matrix %d×%d of %s: columns are not a multiple of the block of %d", rows, cols, d, d.BlockSize())
+	}
+	rowBytes := cols / d.BlockSize() * d.BlockBytes()
+	if rowBytes > len(data) || rows*rowBytes != len(data) {
+		return nil, fmt.Errorf("matrix %d×%d of %s: %d bytes of data, want %d", rows, cols, d, len(data), rows*rowBytes)
+	}
+	m := &Matrix{DType: d, Rows: rows, Cols: cols, panels: (rows + panelRows - 1) / panelRows}
+	if d == F32 {
+		m.f32 = aligned[float32](m.panels * panelRows * cols)
+		for r := range rows {
+			m.setRow(r, data[r*rowBytes:(r+1)*rowBytes])
+		}
+		return m, nil
+	}
+	m.data = make([]byte, m.panels*panelRows*rowBytes)
+	for r := range rows {
+		panel := m.data[r/panelRows*panelRows*rowBytes:][:panelRows*rowBytes]
+		packRow(d, panel, r%panelRows, data[r*rowBytes:(r+1)*rowBytes])
+	}
+	return m, nil
+}
+
+func (m *Matrix) setRow(r int, row []byte) {
+	panel := m.f32[r/panelRows*panelRows*m.Cols:][:panelRows*m.Cols]
+	for k := range m.Cols {
+		panel[k*panelRows+r%panelRows] = math.Float32frombits(binary.LittleEndian.Uint32(row[4*k:]))
+	}
+}
+
+// packRow spreads one row's stored bytes over its panel; lane is the row's place in it.
+func packRow(d DType, panel []byte, lane int, row []byte) {
+	switch d {
+	case F16, BF16:
+		for k := 0; 2*k < len(row); k++ {
+			at := 2 * (k*panelRows + lane)
+			panel[at], panel[at+1] = row[2*k], row[2*k+1]
+		}
+		return
+	}
+	// A block is one or two f16 scales, then single bytes.
+	scales := 2
+	if d == Q4_1 {
+		scales = 4
+	}
+	size := d.BlockBytes()
+	for ; len(row) > 0; row, panel = row[size:], panel[panelRows*size:] {
+		for s := 0; s < scales; s += 2 {
+			at := s*panelRows + 2*lane
+			panel[at], panel[at+1] = row[s], row[s+1]
+		}
+		at := scales*panelRows + lane
+		for _, b := range row[scales:size] {
+			panel[at] = b
+			at += panelRows
+		}
+	}
+}
+
+// FromF32 makes an F32 matrix of row-major values (rows, cols). It panics unless data has rows·cols values.
+func FromF32(rows, cols int, data []float32) *Matrix {
+	m := &Matrix{DType: F32, Rows: rows, Cols: cols, panels: (rows + panelRows - 1) / panelRows}
+	m.f32 = aligned[float32](m.panels * panelRows * cols)
+	m.SetF32(data)
+	return m
+}
+
+// SetF32 replaces the values by row-major data, after an optimiser's step. It panics if the matrix is not F32
+// or the length differs. No product may read the matrix meanwhile.
+func (m *Matrix) SetF32(data []float32) {
+	if m.DType != F32 || len(data) != m.Rows*m.Cols {
+		panic(fmt.Sprintf("tensor.SetF32: %d values for a %d×%d matrix of %s", len(data), m.Rows, m.Cols, m.DType))
+	}
+	if len(data) == 0 {
+		return
+	}
+	for p := range m.panels {
+		rows := min(panelRows, m.Rows-p*panelRows)
+		kernel.Pack(m.f32[p*panelRows*m.Cols:(p+1)*panelRows*m.Cols], panelRows, data[p*panelRows*m.Cols:], m.Cols, 1, rows, m.Cols, 1)
+	}
+}
+
+// Bytes is the memory that the values take, padding rows included.
+func (m *Matrix) Bytes() int { return 4*len(m.f32) + len(m.data) }
+
+// Row writes row i to dst as f32, exactly as the stored format defines the values; dst has Cols elements.
+func (m *Matrix) Row(i int, dst []float32) {
+	if i < 0 || i >= m.Rows || len(dst) != m.Cols {
+		panic(fmt.Sprintf("tensor.Row: row %d into %d values of a %d×%d matrix", i, len(dst), m.Rows, m.Cols))
+	}
+	lane := i % panelRows
+	var block [32 * panelRows]float32
+	for k := 0; k < m.Cols; k += 32 {
+		n := min(32, m.Cols-k)
+		src := m.expand(block[:n*panelRows], i/panelRows, k, k+n)
+		for j := range n {
+			dst[k+j] = src[j*panelRows+lane]
+		}
+	}
+}
+
+// expand returns columns [k0,k1) of a panel as f32 [k][16], in dst unless the panel is f32 already. For
+// quantised types k0 is a multiple of 32 and k1 another or Cols.
+func (m *Matrix) expand(dst []float32, panel, k0, k1 int) []float32 {
+	if m.DType == F32 {
+		base := panel * panelRows * m.Cols
+		return m.f32[base+k0*panelRows : base+k1*panelRows]
+	}
+	block, bytes := m.DType.BlockSize(), m.DType.BlockBytes()
+	base := panel * m.Cols / block
+	src := m.data[panelRows*bytes*(base+k0/block) : panelRows*bytes*(base+k1/block)]
+	dst = dst[:(k1-k0)*panelRows]
+	switch m.DType {
+	case Q4_1:
+		kernel.ExpandQ41(dst, src)
+	case Q4_0:
+		kernel.ExpandQ40(dst, src)
+	case Q8_0:
+		kernel.ExpandQ80(dst, src)
+	case F16:
+		kernel.ExpandF16(dst, src)
+	case BF16:
+		kernel.ExpandBF16(dst, src)
+	}
+	return dst
+}

@@ -1,0 +1,224 @@
+package tensor
+
+import (
+	"fmt"
+
+	"hone/engine/kernel"
+)
+
+// The products below cut the work into tasks of a few weight panels by some activation rows. Each output
+// element is one sum over k in ascending order in one accumulator that starts at zero, or at the element's
+// old value when adding, so its bits depend on the operands, K and the CPU level alone: not on M, on threads,
+// on how rows of the output are split, nor on how a long sum is split into successive adding calls.
+
+const (
+	taskRows   = 192  // activation rows of a task: what it reads again stays in the second-level cache
+	taskDepth  = 1024 // k of a pass; accumulators go through memory between passes, which changes no bit
+	smallDepth = 128  // the same for few rows, where expanded panels should stay in the first-level cache
+	smallRows  = 16
+	backDepth  = 256 // weight rows of a backward pass, whole panels
+	backCols   = 96  // weight columns of a backward task: whole blocks and whole tiles
+	groupCols  = kernel.TilePanels * panelRows
+)
+
+// product is the state of one call. It lives in the Workspace, with its method values, so that handing tasks
+// to the pool allocates nothing.
+type product struct {
+	out    []float32 // (M, n), row stride ldc
+	ldc    int
+	a      []float32 // element (i, k) at a[i·ars + k·acs]
+	ars    int
+	acs    int
+	alpha  float32
+	m, n   int // rows and columns of the output
+	k      int // length of the sums
+	w      *Matrix
+	r0     int // first weight row in use
+	add    bool
+	packed []float32 // tiles of [k][rows]
+
+	b          []float32 // Gemm: element (k, j) at b[k·brs + j·bcs]
+	brs, bcs   int
+	bp         []float32 // its panels [k][16]
+	scratch    []float32 // perWorker values for each worker
+	perWorker  int
+	rowTasks   int
+	groups     int
+	packRows   func(task, worker int)
+	packPanels func(task, worker int)
+	forward    func(task, worker int)
+	backward   func(task, worker int)
+}
+
+// bind makes the method values, once in a workspace's life.
+func (w *Workspace) product() *product {
+	p := &w.prod
+	if p.packRows == nil {
+		p.packRows, p.packPanels, p.forward, p.backward = p.doPackRows, p.doPackPanels, p.doForward, p.doBackward
+	}
+	return p
+}
+
+// MulT computes y(M,Rows) = x(M,Cols)·wᵀ, adding to y if add is set. x and y are row-major and contiguous.
+func MulT(p *Pool, ws *Workspace, y, x []float32, M int, w *Matrix, add bool) {
+	MulTRows(p, ws, y, x, M, w, 0, w.Rows, add)
+}
+
+// MulTRows is MulT for weight rows [r0,r1) only: y(M, r1−r0).
+func MulTRows(p *Pool, ws *Workspace, y, x []float32, M int, w *Matrix, r0, r1 int, add bool) {
+	n := r1 - r0
+	if r0 < 0 || n < 0 || r1 > w.Rows || M < 0 || len(y) < M*n || len(x) < M*w.Cols {
+		panic(fmt.Sprintf("tensor.MulTRows: y %d, x %d, M %d, rows [%d,%d) of %d×%d", len(y), len(x), M, r0, r1, w.Rows, w.Cols))
+	}
+	if M == 0 || n == 0 {
+		return
+	}
+	mark := ws.Mark()
+	c := ws.product()
+	c.out, c.ldc, c.a, c.ars, c.acs, c.alpha = y, n, x, w.Cols, 1, 1
+	c.m, c.n, c.k, c.w, c.r0, c.add = M, n, w.Cols, w, r0, add
+	c.run(p, ws)
+	ws.Release(mark)
+}
+
+// Gemm computes C(M,N) = beta·C + alpha·op(A)·op(B) for f32 operands given by strides: element (i,k) of op(A)
+// is a[i·ars + k·acs], element (k,j) of op(B) is b[k·brs + j·bcs], and row i of C starts at c[i·ldc]. With
+// beta = 0 the old C is not read. alpha is multiplied into A beforehand.
+func Gemm(p *Pool, ws *Workspace, M, N, K int, alpha float32, a []float32, ars, acs int, b []float32, brs, bcs int, beta float32, c []float32, ldc int) {
+	if M < 0 || N < 0 || K < 0 || ldc < N {
+		panic(fmt.Sprintf("tensor.Gemm: M %d, N %d, K %d, ldc %d", M, N, K, ldc))
+	}
+	if M == 0 || N == 0 {
+		return
+	}
+	for i := 0; i < M && (beta != 1 && beta != 0 || K == 0 && beta != 1); i++ {
+		row := c[i*ldc : i*ldc+N]
+		if beta == 0 {
+			clear(row)
+		} else {
+			kernel.Scale(row, beta)
+		}
+	}
+	if K == 0 {
+		return
+	}
+	mark := ws.Mark()
+	g := ws.product()
+	g.out, g.ldc, g.a, g.ars, g.acs, g.alpha = c, ldc, a, ars, acs, alpha
+	g.m, g.n, g.k, g.w, g.r0, g.add = M, N, K, nil, 0, beta != 0
+	g.b, g.brs, g.bcs = b, brs, bcs
+	panels := (N + panelRows - 1) / panelRows
+	g.bp = ws.F32(panels * panelRows * K)
+	p.Run(panels, g.packPanels)
+	g.run(p, ws)
+	ws.Release(mark)
+}
+
+// run packs the activations and computes the output, panels by rows.
+func (c *product) run(p *Pool, ws *Workspace) {
+	c.pack(p, ws)
+	c.groups = ((c.r0+c.n+panelRows-1)/panelRows - c.r0/panelRows + kernel.TilePanels - 1) / kernel.TilePanels
+	c.splitRows(taskRows)
+	c.perWorker = c.depth()*groupCols + kernel.TileRows()*groupCols
+	c.scratch = ws.F32(c.perWorker * p.Threads())
+	p.Run(c.groups*c.rowTasks, c.forward)
+	*c = product{packRows: c.packRows, packPanels: c.packPanels, forward: c.forward, backward: c.backward}
+}
+
+// pack brings the activations into tiles of TileRows rows, [k][rows] each.
+func (c *product) pack(p *Pool, ws *Workspace) {
+	if c.m == 1 && c.acs == 1 && c.alpha == 1 {
+		c.packed = c.a[:c.k] // one row is its own tile
+		return
+	}
+	c.packed = ws.F32(c.m * c.k)
+	tile := kernel.TileRows()
+	p.Run((c.m+tile-1)/tile, c.packRows)
+}
+
+// splitRows cuts the output's rows into tasks of about size rows, whole tiles each.
+func (c *product) splitRows(size int) {
+	c.rowTasks = (c.m + size - 1) / size
+}
+
+// rows is the range of output rows of one of the rowTasks.
+func (c *product) rows(task int) (from, to int) {
+	tile := kernel.TileRows()
+	tiles := (c.m + tile - 1) / tile
+	return min(tiles*task/c.rowTasks*tile, c.m), min(tiles*(task+1)/c.rowTasks*tile, c.m)
+}
+
+func (c *product) depth() int {
+	if c.m <= smallRows {
+		return min(c.k, smallDepth)
+	}
+	return min(c.k, taskDepth)
+}
+
+func (c *product) doPackRows(task, _ int) {
+	tile := kernel.TileRows()
+	i := task * tile
+	rows := min(tile, c.m-i)
+	kernel.Pack(c.packed[i*c.k:(i+rows)*c.k], rows, c.a[i*c.ars:], c.ars, c.acs, rows, c.k, c.alpha)
+}
+
+func (c *product) doPackPanels(task, _ int) {
+	j := task * panelRows
+	dst := c.bp[j*c.k : (j+panelRows)*c.k]
+	kernel.Pack(dst, panelRows, c.b[j*c.bcs:], c.bcs, c.brs, min(panelRows, c.n-j), c.k, 1)
+}
+
+// doForward computes one group of panels for one range of rows.
+func (c *product) doForward(task, worker int) {
+	group, from, to := task%c.groups, 0, 0
+	from, to = c.rows(task / c.groups)
+	scratch := c.scratch[worker*c.perWorker:][:c.perWorker]
+	first := c.r0/panelRows + group*kernel.TilePanels
+	last := min(first+kernel.TilePanels, (c.r0+c.n+panelRows-1)/panelRows)
+	depth := c.depth()
+	edge := scratch[depth*groupCols:]
+	for k0 := 0; k0 < c.k; k0 += depth {
+		k1 := min(k0+depth, c.k)
+		b, stride := c.panels(scratch, first, last, k0, k1)
+		c.tiles(from, to, k0, k1, b, stride, last-first, first*panelRows-c.r0, edge)
+	}
+}
+
+// panels returns panels [first,last) of the right operand as f32 for k in [k0,k1), and their distance.
+func (c *product) panels(scratch []float32, first, last, k0, k1 int) (b []float32, stride int) {
+	if c.w == nil {
+		return c.bp[(first*c.k+k0)*panelRows:], c.k * panelRows
+	}
+	if c.w.DType == F32 {
+		return c.w.f32[(first*c.k+k0)*panelRows:], c.k * panelRows
+	}
+	stride = (k1 - k0) * panelRows
+	for p := first; p < last; p++ {
+		c.w.expand(scratch[(p-first)*stride:], p, k0, k1)
+	}
+	return scratch, stride
+}
+
+// tiles runs the micro-kernel over rows [from,to) of the output and panels of columns from col on, for one
+// pass of k. Columns outside the output, at its edges, go through the edge tile.
+func (c *product) tiles(from, to, k0, k1 int, b []float32, stride, panels, col int, edge []float32) {
+	tile := kernel.TileRows()
+	add := c.add || k0 > 0
+	lo, hi := max(col, 0), min(col+panels*panelRows, c.n)
+	whole := hi-lo == panels*panelRows
+	for i := from; i < to; i += tile {
+		rows := min(tile, c.m-i)
+		a := c.packed[i*c.k+k0*rows : i*c.k+k1*rows]
+		if whole {
+			kernel.Tile(c.out[i*c.ldc+col:], c.ldc, a, b, stride, rows, panels, k1-k0, add)
+			continue
+		}
+		for r := 0; r < rows && add; r++ {
+			copy(edge[r*groupCols+lo-col:], c.out[(i+r)*c.ldc+lo:(i+r)*c.ldc+hi])
+		}
+		kernel.Tile(edge, groupCols, a, b, stride, rows, panels, k1-k0, add)
+		for r := range rows {
+			copy(c.out[(i+r)*c.ldc+lo:(i+r)*c.ldc+hi], edge[r*groupCols+lo-col:])
+		}
+	}
+}
