@@ -1,0 +1,197 @@
+package nn
+
+import "hone/engine/kernel"
+
+// Block is one decoder layer: attention and MLP, each added to the residual stream. A family normalises a
+// sublayer's input (Llama), its output (OLMo 2) or both (Gemma); a norm that is nil is not there.
+type Block struct {
+	PreAttn, PostAttn *RMSNorm
+	Attn              *SelfAttention
+	PreMLP, PostMLP   *RMSNorm
+	MLP               *MLP
+	Residual          float32 // factor of what a sublayer adds; 1 but for Granite
+}
+
+// blockSaved is what the backward pass needs of one forward pass.
+type blockSaved struct {
+	x, mid []float32 // inputs of the two sublayers, (T, D)
+	ya, ym []float32 // their outputs before a post-norm, where there is one
+	attn   attnSaved
+	mlp    mlpSaved
+}
+
+// Forward returns the residual stream after the layer, (T, D), among the saved activations.
+func (b *Block) Forward(c *Call, x []float32) (out []float32, s blockSaved) {
+	s.x = x
+	s.mid, out = c.Saved.F32(len(x)), c.Saved.F32(len(x))
+	if b.PostAttn != nil {
+		s.ya = c.Saved.F32(len(x))
+	}
+	if b.PostMLP != nil {
+		s.ym = c.Saved.F32(len(x))
+	}
+	mark := c.WS.Mark()
+	defer c.WS.Release(mark)
+	in, y := c.normed(b.PreAttn, x), c.orScratch(s.ya, len(x))
+	s.attn = b.Attn.Forward(c, y, in)
+	b.join(c, s.mid, x, y, b.PostAttn)
+	in, y = c.normed(b.PreMLP, s.mid), c.orScratch(s.ym, len(x))
+	s.mlp = b.MLP.Forward(c, y, in)
+	b.join(c, out, s.mid, y, b.PostMLP)
+	return out, s
+}
+
+// Backward turns the gradient of the layer's output into that of its input, in place: d is (T, D).
+func (b *Block) Backward(c *Call, d []float32, s blockSaved) {
+	mark := c.WS.Mark()
+	defer c.WS.Release(mark)
+	dy, din := c.WS.F32(len(d)), c.WS.F32(len(d))
+
+	b.unjoin(c, dy, d, s.ym, b.PostMLP)
+	b.MLP.Backward(c, din, dy, c.normed(b.PreMLP, s.mid), s.mlp)
+	c.unnormed(d, din, s.mid, b.PreMLP)
+
+	b.unjoin(c, dy, d, s.ya, b.PostAttn)
+	b.Attn.Backward(c, din, dy, c.normed(b.PreAttn, s.x), s.attn)
+	c.unnormed(d, din, s.x, b.PreAttn)
+}
+
+// normed returns norm(x) in scratch, or x itself where there is no norm.
+func (c *Call) normed(m *RMSNorm, x []float32) []float32 {
+	if m == nil {
+		return x
+	}
+	y := c.WS.F32(len(x))
+	m.Forward(c, y, x)
+	return y
+}
+
+// unnormed adds to d the gradient of x for the gradient din of norm(x).
+func (c *Call) unnormed(d, din, x []float32, m *RMSNorm) {
+	if m == nil {
+		kernel.Add(d, din)
+		return
+	}
+	m.Backward(c, d, din, x, true)
+}
+
+// orScratch returns s, or n elements of scratch where it is nil.
+func (c *Call) orScratch(s []float32, n int) []float32 {
+	if s != nil {
+		return s
+	}
+	return c.WS.F32(n)
+}
+
+// join writes out = x + Residual·norm(y).
+func (b *Block) join(c *Call, out, x, y []float32, m *RMSNorm) {
+	mark := c.WS.Mark()
+	defer c.WS.Release(mark)
+	y = c.normed(m, y)
+	d := len(x) / c.T
+	c.rows(c.T, func(lo, hi int) {
+		copy(out[lo*d:hi*d], x[lo*d:hi*d])
+		kernel.Axpy(out[lo*d:hi*d], b.Residual, y[lo*d:hi*d])
+	})
+}
+
+// unjoin writes to dy the gradient of a sublayer's output y for the gradient d of the sum.
+func (b *Block) unjoin(c *Call, dy, d, y []float32, m *RMSNorm) {
+	copy(dy, d)
+	if b.Residual != 1 {
+		kernel.Scale(dy, b.Residual)
+	}
+	if m != nil {
+		m.Backward(c, dy, dy, y, false)
+	}
+}
+
+// Decoder is a whole model: embedding, layers, final norm, and the head's weight.
+type Decoder struct {
+	Embed      *Param  // (V, D)
+	EmbedScale float32 // factor of an embedding
+	Blocks     []*Block
+	Norm       *RMSNorm
+	Head       *Param  // (V, D); the same as Embed where they are tied
+	LogitScale float32 // factor of the logits; 1 but for Granite
+	LogitCap   float32 // logits become LogitCap·tanh(logit/LogitCap); 0: off
+
+	Params  []*Param  // every tensor, by ID
+	Linears []*Linear // every adaptable module, by ID
+}
+
+// Vocab is V.
+func (d *Decoder) Vocab() int { return d.Embed.M.Rows }
+
+// Hidden is D.
+func (d *Decoder) Hidden() int { return d.Embed.M.Cols }
+
+// Pass is what a backward pass needs of a forward pass.
+type Pass struct {
+	ids    []int32
+	blocks []blockSaved
+	last   []float32 // input of the final norm
+}
+
+// Forward returns the normalised last hidden states, (T, D), among the saved activations, for the tokens ids (T).
+// Where no backward pass follows, the rest of the saved activations is given back.
+func (d *Decoder) Forward(c *Call, ids []int32) (h []float32, p Pass) {
+	h = c.Saved.F32(c.T * d.Hidden())
+	x := c.Saved.F32(len(h))
+	d.embed(c, x, ids)
+	c.trace(-1, x)
+	p.ids = ids
+	for i, b := range d.Blocks {
+		mark := c.Saved.Mark()
+		out, s := b.Forward(c, x)
+		if c.Keep() {
+			p.blocks = append(p.blocks, s)
+			x = out
+		} else {
+			copy(x, out)
+			c.Saved.Release(mark)
+		}
+		if i < len(d.Blocks)-1 {
+			c.trace(i, x)
+		}
+	}
+	p.last = x
+	d.Norm.Forward(c, h, x)
+	c.trace(len(d.Blocks)-1, h)
+	return h, p
+}
+
+func (c *Call) trace(layer int, x []float32) {
+	if c.Trace != nil {
+		c.Trace(layer, x)
+	}
+}
+
+// embed writes the tokens' embeddings to x (T, D).
+func (d *Decoder) embed(c *Call, x []float32, ids []int32) {
+	n := d.Hidden()
+	c.rows(c.T, func(lo, hi int) {
+		for t := lo; t < hi; t++ {
+			d.Embed.M.Row(int(ids[t]), x[t*n:(t+1)*n])
+		}
+		if d.EmbedScale != 1 {
+			kernel.Scale(x[lo*n:hi*n], d.EmbedScale)
+		}
+	})
+}
+
+// Backward accumulates the gradients of what trains for dh, the gradient of Forward's h, which it overwrites.
+func (d *Decoder) Backward(c *Call, dh []float32, p Pass) {
+	d.Norm.Backward(c, dh, dh, p.last, false)
+	for i := len(d.Blocks) - 1; i >= 0; i-- {
+		d.Blocks[i].Backward(c, dh, p.blocks[i])
+	}
+	g := c.Grads.of(d.Embed)
+	if g == nil {
+		return
+	}
+	n := d.Hidden()
+	for t, id := range p.ids {
+		kernel.Axpy(g[int(id)*n:(int(id)+1)*n], d.EmbedScale, dh[t*n:(t+1)*n])
+	}
+}

@@ -1,0 +1,53 @@
+package nn
+
+import (
+	"hone/engine/kernel"
+	"hone/engine/tensor"
+)
+
+// Linear is y = x·Wᵀ + bias, plus what each row's adapter adds. Its weight may be stored in any precision.
+type Linear struct {
+	ID   int    // index in Adapter.LoRA and Grads.LoRA
+	Name string // module name, as model.layers.0.self_attn.q_proj
+	W    *Param // (out, in)
+	Bias *Param // (out) or nil
+}
+
+// In is the number of input features.
+func (l *Linear) In() int { return l.W.M.Cols }
+
+// Out is the number of output features.
+func (l *Linear) Out() int { return l.W.M.Rows }
+
+// Forward writes y (T, out) for x (T, in), and the adapter's inner activations to u, which comes from Inner and
+// belongs to Backward.
+func (l *Linear) Forward(c *Call, y, x, u []float32) {
+	tensor.MulT(c.Pool, c.WS, y, x, c.T, l.W.M, false)
+	if l.Bias != nil {
+		n := l.Out()
+		c.rows(c.T, func(lo, hi int) {
+			for t := lo; t < hi; t++ {
+				kernel.Add(y[t*n:(t+1)*n], l.Bias.W)
+			}
+		})
+	}
+	l.addLoRA(c, y, x, u)
+}
+
+// Backward takes dy (T, out), the forward pass's x and u, accumulates the gradients of what trains, and writes
+// dx (T, in), or adds to it. A nil dx is not computed.
+func (l *Linear) Backward(c *Call, dx, dy, x, u []float32, add bool) {
+	if dx != nil {
+		tensor.Mul(c.Pool, c.WS, dx, dy, c.T, l.W.M, add)
+	}
+	l.backLoRA(c, dx, dy, x, u)
+	n, in := l.Out(), l.In()
+	if g := c.Grads.of(l.W); g != nil {
+		tensor.Gemm(c.Pool, c.WS, n, in, c.T, 1, dy, 1, n, x, in, 1, 1, g, in)
+	}
+	if g := c.Grads.of(l.Bias); g != nil {
+		for t := range c.T {
+			kernel.Add(g, dy[t*n:(t+1)*n])
+		}
+	}
+}
