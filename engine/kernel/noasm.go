@@ -1,3 +1,5 @@
+//go:build !amd64 || purego
+
 package kernel
 
 // supported lists the implementations of this build, slowest first.

@@ -75,7 +75,7 @@ func SoftmaxInPlace(x []float32) (max, sum float32) {
 func LogSumExp(x []float32) float32 {
 	max := active.max(x)
 	if math.IsInf(float64(max), -1) {
-		return max
+		max = 0 // nothing but −Inf, whose exponentials are 0, and perhaps a NaN
 	}
 	return float32(float64(max) + math.Log(float64(active.sumExp(x, max))))
 }

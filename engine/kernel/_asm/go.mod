@@ -1,0 +1,3 @@
+module hone/engine/kernel/_asm
+
+go 1.26.0
