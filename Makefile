@@ -1,0 +1,51 @@
+# Everything here runs without CGO; the race detector alone needs a C compiler.
+export CGO_ENABLED = 0
+
+GO        ?= go
+LINT      := .tools/golangci-lint
+LINT_AT   := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+MAX_BYTES := 31457280 # 30 MiB: the program must stay small enough to copy about
+
+.PHONY: build demo test check fmt vet lint race purego arm64 size bench clean
+
+build: ## the program, as ./hone
+	$(GO) build -trimpath -o hone ./cmd/hone
+
+demo: build ## download a small model, fine-tune it, measure it, ask it
+	./hone demo
+
+test: ## what a stranger runs first
+	$(GO) test ./...
+
+check: fmt vet lint arm64 size test purego race ## all that must be clean before a change goes in
+
+fmt:
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo 'not formatted:'; gofmt -l $$(git ls-files '*.go'); exit 1; }
+
+vet:
+	$(GO) vet ./...
+
+lint: $(LINT)
+	$(LINT) run ./...
+
+$(LINT):
+	GOBIN=$(CURDIR)/.tools $(GO) install $(LINT_AT)
+
+race: ## short tests under the race detector; needs a C compiler
+	@if command -v $${CC:-cc} >/dev/null; then CGO_ENABLED=1 $(GO) test -race -short ./...; else echo 'race: no C compiler here, left out'; fi
+
+purego: ## the generic kernels alone
+	$(GO) vet -tags purego ./...
+	$(GO) test -short -tags purego ./engine/...
+
+arm64: ## builds for another processor
+	GOARCH=arm64 $(GO) vet ./...
+
+size: build
+	@bytes=$$(wc -c < hone); echo "hone is $$bytes bytes"; test $$bytes -lt $(MAX_BYTES)
+
+bench: build ## tokens per second here
+	./hone bench
+
+clean:
+	rm -rf hone .tools demo-run
