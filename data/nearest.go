@@ -3,13 +3,13 @@ package data
 import "unicode/utf8"
 
 // Nearest returns the name in known that word most likely meant: the one with the smallest number of inserted,
-// deleted, replaced or swapped letters, if that is at most a third of word's length and at least one is allowed.
-// It returns "" where nothing is near.
+// deleted, replaced or swapped letters, if that is at most a third of word's length. It returns "" where nothing is
+// near.
 func Nearest(word string, known []string) string {
 	if len(word) > 64 { // nobody mistypes that; also keeps the table below small
 		return ""
 	}
-	best, most := "", max(1, utf8.RuneCountInString(word)/3)
+	best, most := "", utf8.RuneCountInString(word)/3
 	for _, k := range known {
 		if d := distance([]rune(word), []rune(k)); d <= most && (best == "" || d < most) {
 			best, most = k, d
