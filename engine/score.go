@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"sort"
 
 	"hone/engine/nn"
@@ -21,7 +22,7 @@ type Scored struct {
 
 // Score computes the log-probability of each token of ids given those before it, with adapter a or the base alone.
 func (b *Base) Score(ctx context.Context, ids []int32, a *Adapter, topK int) (Scored, error) {
-	if err := b.check(ids); err != nil {
+	if err := errors.Join(b.check(ids), b.checkAdapter(a)); err != nil {
 		return Scored{}, err
 	}
 	if err := ctx.Err(); err != nil || len(ids) == 0 {

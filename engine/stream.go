@@ -29,7 +29,7 @@ func (b *Base) NewStream(prompt []int32, a *Adapter, s Sampling) (*Stream, error
 	if len(prompt) == 0 {
 		return nil, errors.New("the prompt is empty: it needs at least one token")
 	}
-	if err := b.check(prompt); err != nil {
+	if err := errors.Join(b.check(prompt), b.checkAdapter(a)); err != nil {
 		return nil, err
 	}
 	if err := s.Validate(); err != nil {

@@ -224,7 +224,7 @@ func (e Eval) Accuracy() float64 { return float64(e.Correct) / float64(e.Count) 
 // Evaluate computes loss and token accuracy of rows with a, or with the base alone where it is nil, without
 // dropout.
 func (b *Base) Evaluate(ctx context.Context, rows []Datum, a *Adapter) (e Eval, err error) {
-	if err := b.checkRows(rows); err != nil {
+	if err := errors.Join(b.checkRows(rows), b.checkAdapter(a)); err != nil {
 		return e, err
 	}
 	for _, part := range b.microBatches(rows, TrainerOptions{Packing: true}) {
