@@ -11,6 +11,7 @@ import (
 
 	"hone/engine"
 	"hone/engine/optim"
+	"hone/engine/weights"
 )
 
 // benchCommand is "hone bench".
@@ -111,8 +112,7 @@ func (c *benchCommand) measure(ctx context.Context, m *Main) (*benchReport, erro
 
 // trainingSpeed measures tokens per second of LoRA training steps of that many tokens, after one that is not counted.
 func trainingSpeed(ctx context.Context, model *opened, tokens, steps int) (float64, error) {
-	adapter, err := model.Base.NewAdapter(engine.AdapterConfig{Type: "lora", R: 16, Alpha: 32,
-		Targets: engine.Targets{AllLinear: true}}, 0)
+	adapter, err := model.Base.NewAdapter(weights.AdapterConfig{R: 16, Alpha: 32, TargetRegex: weights.AllLinear}, 0)
 	if err != nil {
 		return 0, err
 	}

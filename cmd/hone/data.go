@@ -106,7 +106,7 @@ func (c *dataCheckCommand) speed(ctx context.Context, m *Main) (float64, error) 
 	spin := startSpinner(m.Stderr)
 	defer spin.stop()
 	spin.say("measuring how fast this machine trains " + c.Model)
-	model, err := openTrainable(c.Model, c.Threads)
+	model, err := openModel(c.Model, "", c.Threads)
 	if err != nil {
 		return 0, err
 	}
