@@ -5,6 +5,7 @@ import (
 	"context"
 	"math"
 	"path/filepath"
+	"runtime"
 	"testing"
 
 	"hone/engine/weights"
@@ -360,5 +361,23 @@ func TestAdapterRoundTrip(t *testing.T) {
 	}
 	if _, err := tiny(t, "llama-bias-wide", 1).LoadAdapter(dir); err == nil {
 		t.Error("an adapter of another base was loaded")
+	}
+}
+
+// TestStepAllocatesLittle bounds what a training step takes from the heap once its arenas have grown.
+func TestStepAllocatesLittle(t *testing.T) {
+	b := tiny(t, "llama", 2)
+	rows := rowsOfLengths(9)
+	tr, _ := train(t, b, rows, TrainerOptions{Packing: true}, 0.1, 2)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	for s := range 10 {
+		step(t, tr, rows, s)
+	}
+	runtime.ReadMemStats(&after)
+	if got := (after.TotalAlloc - before.TotalAlloc) / 10; got > 64<<10 {
+		t.Errorf("a step of %d tokens allocates %d bytes", totals(rows).Tokens, got)
+	} else {
+		t.Logf("a step allocates %d bytes", got)
 	}
 }

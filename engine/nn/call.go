@@ -26,6 +26,8 @@ type Call struct {
 	// Trace, where set, sees the residual stream: layer -1 is the embedding, then each layer's output,
 	// the last one after the final norm. For tests.
 	Trace func(layer int, x []float32)
+
+	blocks []blockSaved // of the pass under way, reused
 }
 
 // Segment is one sequence's rows [Start, End) in a call. Rows attend to earlier rows of their own segment only,

@@ -126,7 +126,7 @@ func (d *Decoder) Vocab() int { return d.Embed.M.Rows }
 // Hidden is D.
 func (d *Decoder) Hidden() int { return d.Embed.M.Cols }
 
-// Pass is what a backward pass needs of a forward pass.
+// Pass is what a backward pass needs of a forward pass. It lives as long as the call's next one.
 type Pass struct {
 	ids    []int32
 	blocks []blockSaved
@@ -141,11 +141,12 @@ func (d *Decoder) Forward(c *Call, ids []int32) (h []float32, p Pass) {
 	d.embed(c, x, ids)
 	c.trace(-1, x)
 	p.ids = ids
+	c.blocks = c.blocks[:0]
 	for i, b := range d.Blocks {
 		mark := c.Saved.Mark()
 		out, s := b.Forward(c, x)
 		if c.Keep() {
-			p.blocks = append(p.blocks, s)
+			c.blocks = append(c.blocks, s)
 			x = out
 		} else {
 			copy(x, out)
@@ -155,7 +156,7 @@ func (d *Decoder) Forward(c *Call, ids []int32) (h []float32, p Pass) {
 			c.trace(i, x)
 		}
 	}
-	p.last = x
+	p.blocks, p.last = c.blocks, x
 	d.Norm.Forward(c, h, x)
 	c.trace(len(d.Blocks)-1, h)
 	return h, p
