@@ -40,6 +40,8 @@ type implementation struct {
 	expandQ80 func(dst []float32, src []byte)
 	expandF16 func(dst []float32, src []byte)
 	expandB16 func(dst []float32, src []byte)
+
+	rowQ41, rowQ40, rowQ80, rowF16, rowB16 rowFunc
 }
 
 // active is the CPU-feature switch. It is set at start and by SetLevel, which tests use.

@@ -240,3 +240,78 @@ func expandF16AVX512(dst []float32, src []byte)
 
 //go:noescape
 func expandB16AVX512(dst []float32, src []byte)
+
+//go:noescape
+func rowQ41AVX2_1(y *float32, x *float32, src *byte, stride int, blocks int, accumulate bool)
+
+//go:noescape
+func rowQ41AVX2_2(y *float32, x *float32, src *byte, stride int, blocks int, accumulate bool)
+
+//go:noescape
+func rowQ40AVX2_1(y *float32, x *float32, src *byte, stride int, blocks int, accumulate bool)
+
+//go:noescape
+func rowQ40AVX2_2(y *float32, x *float32, src *byte, stride int, blocks int, accumulate bool)
+
+//go:noescape
+func rowQ80AVX2_1(y *float32, x *float32, src *byte, stride int, blocks int, accumulate bool)
+
+//go:noescape
+func rowQ80AVX2_2(y *float32, x *float32, src *byte, stride int, blocks int, accumulate bool)
+
+//go:noescape
+func rowF16AVX2_1(y *float32, x *float32, src *byte, stride int, blocks int, accumulate bool)
+
+//go:noescape
+func rowF16AVX2_2(y *float32, x *float32, src *byte, stride int, blocks int, accumulate bool)
+
+//go:noescape
+func rowB16AVX2_1(y *float32, x *float32, src *byte, stride int, blocks int, accumulate bool)
+
+//go:noescape
+func rowB16AVX2_2(y *float32, x *float32, src *byte, stride int, blocks int, accumulate bool)
+
+//go:noescape
+func rowQ41AVX512_1(y *float32, x *float32, src *byte, stride int, blocks int, accumulate bool)
+
+//go:noescape
+func rowQ41AVX512_2(y *float32, x *float32, src *byte, stride int, blocks int, accumulate bool)
+
+//go:noescape
+func rowQ41AVX512_3(y *float32, x *float32, src *byte, stride int, blocks int, accumulate bool)
+
+//go:noescape
+func rowQ40AVX512_1(y *float32, x *float32, src *byte, stride int, blocks int, accumulate bool)
+
+//go:noescape
+func rowQ40AVX512_2(y *float32, x *float32, src *byte, stride int, blocks int, accumulate bool)
+
+//go:noescape
+func rowQ40AVX512_3(y *float32, x *float32, src *byte, stride int, blocks int, accumulate bool)
+
+//go:noescape
+func rowQ80AVX512_1(y *float32, x *float32, src *byte, stride int, blocks int, accumulate bool)
+
+//go:noescape
+func rowQ80AVX512_2(y *float32, x *float32, src *byte, stride int, blocks int, accumulate bool)
+
+//go:noescape
+func rowQ80AVX512_3(y *float32, x *float32, src *byte, stride int, blocks int, accumulate bool)
+
+//go:noescape
+func rowF16AVX512_1(y *float32, x *float32, src *byte, stride int, blocks int, accumulate bool)
+
+//go:noescape
+func rowF16AVX512_2(y *float32, x *float32, src *byte, stride int, blocks int, accumulate bool)
+
+//go:noescape
+func rowF16AVX512_3(y *float32, x *float32, src *byte, stride int, blocks int, accumulate bool)
+
+//go:noescape
+func rowB16AVX512_1(y *float32, x *float32, src *byte, stride int, blocks int, accumulate bool)
+
+//go:noescape
+func rowB16AVX512_2(y *float32, x *float32, src *byte, stride int, blocks int, accumulate bool)
+
+//go:noescape
+func rowB16AVX512_3(y *float32, x *float32, src *byte, stride int, blocks int, accumulate bool)

@@ -171,6 +171,52 @@ func TestExpandEqualsGeneric(t *testing.T) {
 	})
 }
 
+// A single-row product must have the bits of expansion and a tile, whose values other tests check.
+func TestRowEqualsExpandAndTile(t *testing.T) {
+	eachImpl(t, func(t *testing.T) {
+		r := rand.New(rand.NewPCG(6, 6))
+		for _, f := range []struct {
+			name   string
+			size   int
+			row    rowFunc
+			expand func(dst []float32, src []byte)
+		}{
+			{"Q4_1", PanelBlockQ41, RowQ41, ExpandQ41}, {"Q4_0", PanelBlockQ40, RowQ40, ExpandQ40},
+			{"Q8_0", PanelBlockQ80, RowQ80, ExpandQ80}, {"F16", 1024, RowF16, ExpandF16}, {"BF16", 1024, RowBF16, ExpandBF16},
+		} {
+			for blocks := 1; blocks < 5; blocks++ {
+				for panels := 1; panels < 6; panels++ {
+					for _, add := range []bool{false, true} {
+						stride, k := blocks*f.size+6, blocks*32
+						src := make([]byte, 1+panels*stride)[1:]
+						for i := range src {
+							src[i] = byte(r.IntN(256))
+							if f.size == 1024 || i%stride%f.size < 64 {
+								src[i] &= 0xbf // keep halves and bfloat16 finite and moderate
+							}
+						}
+						x, _ := guarded(t, r, k, 3)
+						y, check := guarded(t, r, panels*PanelRows, 1)
+						want := slices.Clone(y)
+						f.row(y, x, src, stride, panels, add)
+						w := make([]float32, k*PanelRows)
+						for p := range panels {
+							f.expand(w, src[p*stride:p*stride+blocks*f.size])
+							Tile(want[p*PanelRows:], 0, x, w, 0, 1, 1, k, add)
+						}
+						for i := range y {
+							if math.Float32bits(y[i]) != math.Float32bits(want[i]) || y[i] != y[i] {
+								t.Fatalf("%s, %d blocks, %d panels, add %v: element %d is %v, want %v", f.name, blocks, panels, add, i, y[i], want[i])
+							}
+						}
+						check()
+					}
+				}
+			}
+		}
+	})
+}
+
 func TestHalfToFloat(t *testing.T) {
 	for _, c := range []struct {
 		bits uint16

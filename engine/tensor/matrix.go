@@ -158,3 +158,24 @@ func (m *Matrix) expand(dst []float32, panel, k0, k1 int) []float32 {
 	}
 	return dst
 }
+
+// rowProduct reports whether mulRow can be used. F32 panels need no conversion, so a tile does as well.
+func (m *Matrix) rowProduct() bool { return m.DType != F32 && m.Cols%32 == 0 }
+
+// mulRow multiplies one row of activations with panels [first,last), without expanding them in memory.
+func (m *Matrix) mulRow(y, x []float32, first, last int, add bool) {
+	stride := m.Cols / m.DType.BlockSize() * m.DType.BlockBytes() * panelRows
+	src := m.data[first*stride : last*stride]
+	switch m.DType {
+	case Q4_1:
+		kernel.RowQ41(y, x, src, stride, last-first, add)
+	case Q4_0:
+		kernel.RowQ40(y, x, src, stride, last-first, add)
+	case Q8_0:
+		kernel.RowQ80(y, x, src, stride, last-first, add)
+	case F16:
+		kernel.RowF16(y, x, src, stride, last-first, add)
+	case BF16:
+		kernel.RowBF16(y, x, src, stride, last-first, add)
+	}
+}

@@ -177,6 +177,10 @@ func (c *product) doForward(task, worker int) {
 	last := min(first+kernel.TilePanels, (c.r0+c.n+panelRows-1)/panelRows)
 	depth := c.depth()
 	edge := scratch[depth*groupCols:]
+	if c.m == 1 && c.w != nil && c.w.rowProduct() {
+		c.single(first, last, edge)
+		return
+	}
 	for k0 := 0; k0 < c.k; k0 += depth {
 		k1 := min(k0+depth, c.k)
 		b, stride := c.panels(scratch, first, last, k0, k1)
@@ -221,4 +225,18 @@ func (c *product) tiles(from, to, k0, k1 int, b []float32, stride, panels, col i
 			copy(c.out[(i+r)*c.ldc+lo:(i+r)*c.ldc+hi], edge[r*groupCols+lo-col:])
 		}
 	}
+}
+
+// single computes panels [first,last) for the only activation row, straight from their stored form.
+func (c *product) single(first, last int, edge []float32) {
+	col, n := first*panelRows-c.r0, (last-first)*panelRows
+	if lo, hi := max(col, 0), min(col+n, c.n); hi-lo < n {
+		if c.add {
+			copy(edge[lo-col:], c.out[lo:hi])
+		}
+		c.w.mulRow(edge[:n], c.packed, first, last, c.add)
+		copy(c.out[lo:hi], edge[lo-col:])
+		return
+	}
+	c.w.mulRow(c.out[col:col+n], c.packed, first, last, c.add)
 }

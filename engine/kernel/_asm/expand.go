@@ -5,8 +5,7 @@ import "fmt"
 // expansions writes the loops that turn stored panels into f32. A pass handles one 32-column block of 16 rows,
 // with AVX2 as two halves of 8 rows.
 func expansions(f *file) {
-	constant(f, "fifteen", "0x0000000f")
-	constant(f, "minusEight", "0xc1000000")
+	nibbleConstants(f)
 	for _, f.isa = range []isa{avx2, avx512} {
 		quantised(f, "expandQ41", 20, 2, func() { nibbles(f, true) })
 		quantised(f, "expandQ40", 18, 1, func() { nibbles(f, false) })
@@ -17,6 +16,11 @@ func expansions(f *file) {
 			f.op("VPSLLD $16, {0}, {0}")
 		})
 	}
+}
+
+func nibbleConstants(f *file) {
+	constant(f, "fifteen", "0x0000000f")
+	constant(f, "minusEight", "0xc1000000")
 }
 
 // constant defines one vector of 16 equal 32-bit values, usable as a memory operand of any length.
@@ -59,7 +63,6 @@ func scaleRegister(h, s int) int { return 12 + h/8*2 + s }
 
 func nibbles(f *file, offset bool) {
 	f.op("VMOVDQU%s fifteen<>(SB), {11}", map[string]string{"Y": "", "Z": "32"}[f.reg])
-	and := map[string]string{"Y": "VPAND", "Z": "VPANDD"}[f.reg]
 	base := 32
 	if offset {
 		base = 64
@@ -68,7 +71,7 @@ func nibbles(f *file, offset bool) {
 		for i, h := range halves {
 			lo, hi := 4*i+j%2*2, 4*i+j%2*2+1
 			f.op("VPMOVZXBD %d(SI), {%d}", base+j*16+h, hi)
-			f.op("%s {11}, {%d}, {%d}", and, hi, lo)
+			f.op("%s {11}, {%d}, {%d}", f.and(), hi, lo)
 			f.op("VPSRLD $4, {%d}, {%d}", hi, hi)
 			for n, q := range []int{lo, hi} {
 				f.op("VCVTDQ2PS {%d}, {%d}", q, q)
