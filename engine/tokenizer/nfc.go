@@ -1,0 +1,171 @@
+package tokenizer
+
+import (
+	"slices"
+	"sync"
+	"unicode/utf8"
+
+	"golang.org/x/text/unicode/norm"
+)
+
+// The four normalisation forms (Unicode Standard Annex 15), over the decompositions and combining classes of
+// x/text. Its own transformers are not used: they put U+034F into runs of more than thirty marks, which the
+// reference does not, and they lose the offsets.
+
+// spelled is one code point of a text taken apart, with the bytes [i,j) of the source that it came from.
+type spelled struct {
+	r    rune
+	ccc  uint8
+	i, j int
+}
+
+// normalForm returns p in a normalisation form: compatible for NFKC and NFKD, composed for NFC and NFKC.
+func normalForm(p piece, track, compatible, composed bool) piece {
+	form, apart := norm.NFD, norm.NFD
+	switch {
+	case compatible && composed:
+		form, apart = norm.NFKC, norm.NFKD
+	case compatible:
+		form, apart = norm.NFKD, norm.NFKD
+	case composed:
+		form = norm.NFC
+	}
+	if form.IsNormalString(p.s) {
+		return p
+	}
+	w := rewrite(p, track)
+	var run []spelled
+	flush := func() {
+		order(run)
+		if composed {
+			run = compose(run)
+		}
+		for _, m := range run {
+			w.putRune(m.r, m.i, m.j)
+		}
+		run = run[:0]
+	}
+	for i, r := range p.s {
+		if r < utf8.RuneSelf {
+			flush() // nothing before an ASCII character moves past it or composes with it
+			run = append(run, spelled{r, 0, i, i + 1})
+			continue
+		}
+		run = takeApart(run, r, i, i+utf8.RuneLen(r), apart)
+	}
+	flush()
+	return w.done()
+}
+
+// Hangul syllables compose and decompose by arithmetic (Unicode Standard, section 3.12).
+const (
+	hangulS, hangulL, hangulV, hangulT = 0xAC00, 0x1100, 0x1161, 0x11A7
+	hangulLs, hangulVs, hangulTs       = 19, 21, 28
+	hangulSs                           = hangulLs * hangulVs * hangulTs
+)
+
+// takeApart appends the full decomposition of r, which stands in bytes [i,j) of the source.
+func takeApart(run []spelled, r rune, i, j int, form norm.Form) []spelled {
+	if s := r - hangulS; 0 <= s && s < hangulSs {
+		run = append(run, spelled{hangulL + s/(hangulVs*hangulTs), 0, i, j}, spelled{hangulV + s%(hangulVs*hangulTs)/hangulTs, 0, i, j})
+		if t := s % hangulTs; t != 0 {
+			run = append(run, spelled{hangulT + t, 0, i, j})
+		}
+		return run
+	}
+	var b [utf8.UTFMax]byte
+	p := form.Properties(b[:utf8.EncodeRune(b[:], r)])
+	d := p.Decomposition()
+	if d == nil || decomposedSince(r) {
+		return append(run, spelled{r, p.CCC(), i, j})
+	}
+	for len(d) > 0 {
+		q, n := utf8.DecodeRune(d)
+		run = append(run, spelled{q, form.Properties(d).CCC(), i, j})
+		d = d[n:]
+	}
+	return run
+}
+
+// order sorts each stretch of marks by combining class, equal classes staying as they are.
+func order(run []spelled) {
+	for from := 0; from < len(run); {
+		if run[from].ccc == 0 {
+			from++
+			continue
+		}
+		to := from + 1
+		for to < len(run) && run[to].ccc != 0 {
+			to++
+		}
+		slices.SortStableFunc(run[from:to], func(a, b spelled) int { return int(a.ccc) - int(b.ccc) })
+		from = to
+	}
+}
+
+// compose joins every mark or letter with the last starter that nothing between them blocks.
+func compose(run []spelled) []spelled {
+	out := run[:0]
+	starter, last := -1, -1 // last: class of the code point before this one, -1 right after the starter
+	for _, m := range run {
+		if starter >= 0 && last < int(m.ccc) {
+			if c, ok := composePair(out[starter].r, m.r); ok {
+				out[starter].r, out[starter].j = c, max(m.j, out[starter].j)
+				continue
+			}
+		}
+		if m.ccc == 0 {
+			starter, last = len(out), -1
+		} else {
+			last = int(m.ccc)
+		}
+		out = append(out, m)
+	}
+	return out
+}
+
+// composePair returns the primary composite of a and b.
+func composePair(a, b rune) (rune, bool) {
+	if l, v := a-hangulL, b-hangulV; 0 <= l && l < hangulLs && 0 <= v && v < hangulVs {
+		return hangulS + (l*hangulVs+v)*hangulTs, true
+	}
+	if s, t := a-hangulS, b-hangulT; 0 <= s && s < hangulSs && s%hangulTs == 0 && 0 < t && t < hangulTs {
+		return a + t, true
+	}
+	c, ok := composites()[[2]rune{a, b}]
+	return c, ok
+}
+
+// composites returns the pairs that compose: every code point that is its own NFC, keyed by the composite of all
+// of its decomposition but the end, and that end.
+var composites = sync.OnceValue(func() map[[2]rune]rune {
+	pairs := map[[2]rune]rune{}
+	for r := rune(0xC0); r < 0x30000; r++ {
+		if 0xAC00 <= r && r <= 0xDFFF || decomposedSince(r) {
+			continue
+		}
+		d := norm.NFD.PropertiesString(string(r)).Decomposition()
+		if d == nil || norm.NFC.String(string(r)) != string(r) {
+			continue
+		}
+		last, n := utf8.DecodeLastRune(d)
+		first := []rune(norm.NFC.String(string(d[:len(d)-n])))
+		if len(first) == 1 {
+			pairs[[2]rune{first[0], last}] = r
+		}
+	}
+	return pairs
+})
+
+// decomposedSince says whether r got its decomposition after the Unicode version that the reference normalises
+// by, which leaves such code points alone.
+func decomposedSince(r rune) bool {
+	switch {
+	case r < 0x32FF:
+		return false
+	case r == 0x32FF, 0xA7F2 <= r && r <= 0xA7F4, r == 0xAB69, 0x10781 <= r && r <= 0x107BA, r == 0x11938,
+		0x1E030 <= r && r <= 0x1E06D, r == 0x1F16C, 0x1FBF0 <= r && r <= 0x1FBF9:
+		return true
+	}
+	return false
+}
