@@ -50,6 +50,7 @@ var ggmlTypes = map[uint32]ggmlType{
 	22: {name: "IQ2_S", block: 256, bytes: 82}, 23: {name: "IQ4_XS", block: 256, bytes: 136}, 29: {name: "IQ1_M", block: 256, bytes: 56},
 	24: {name: "I8", block: 1, bytes: 1}, 25: {name: "I16", block: 1, bytes: 2}, 28: {name: "F64", block: 1, bytes: 8},
 	34: {name: "TQ1_0", block: 256, bytes: 54}, 35: {name: "TQ2_0", block: 256, bytes: 66}, 39: {name: "MXFP4", block: 32, bytes: 17},
+	40: {name: "NVFP4", block: 64, bytes: 36}, 41: {name: "Q1_0", block: 128, bytes: 18},
 }
 
 const (

@@ -126,9 +126,6 @@ func (c *ggufConfig) checkShapes(s map[string]int, embed Tensor) error {
 	if embed.Shape[1] != hidden {
 		return malformed(c.file.path, `tensor "token_embd.weight"`, "rows of %d elements, but %s.embedding_length is %d", embed.Shape[1], c.arch, hidden)
 	}
-	if v := c.model.Vocab; v != nil && len(v.Tokens) > embed.Shape[0] {
-		return malformed(c.file.path, `tensor "token_embd.weight"`, "%d rows for %d tokens", embed.Shape[0], len(v.Tokens))
-	}
 	rows := map[string]int{"self_attn.q_proj": c.heads * head, "self_attn.k_proj": c.kvHeads * head, "self_attn.v_proj": c.kvHeads * head,
 		"self_attn.o_proj": hidden, "mlp.gate_proj": s["intermediate_size"], "mlp.up_proj": s["intermediate_size"], "mlp.down_proj": hidden}
 	cols := map[string]int{"self_attn.o_proj": c.heads * head, "mlp.down_proj": s["intermediate_size"]}

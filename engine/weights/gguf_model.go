@@ -45,7 +45,7 @@ func ggufModel(path string, data []byte) (*Model, error) {
 	if err := g.bindTensors(m, arch); err != nil {
 		return nil, err
 	}
-	if m.Vocab, err = g.vocab(); err != nil {
+	if m.Vocab, err = g.vocab(m.Tensors["model.embed_tokens.weight"]); err != nil {
 		return nil, err
 	}
 	c := ggufConfig{file: g, arch: arch, model: m}

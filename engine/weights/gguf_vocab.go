@@ -8,8 +8,9 @@ import (
 // ggufAddsBOS are the pre-tokenizers of the gpt2 kind that begin a text with BOS unless the file says otherwise.
 var ggufAddsBOS = []string{"llama3", "llama-v3", "llama-bpe", "falcon3"}
 
-// vocab reads the tokenizer inside the file; nil if there is none.
-func (g *ggufFile) vocab() (*Vocab, error) {
+// vocab reads the tokenizer inside the file; nil if there is none. embed is the embedding, which must have a row
+// for each token; this is checked before anything is allocated by the number of tokens.
+func (g *ggufFile) vocab(embed Tensor) (*Vocab, error) {
 	const prefix = "tokenizer.ggml."
 	model, err := g.text(prefix + "model")
 	if err != nil || model == "" || model == "none" {
@@ -22,7 +23,11 @@ func (g *ggufFile) vocab() (*Vocab, error) {
 	if v.Pre, err = g.text(prefix + "pre"); err != nil {
 		return nil, err
 	}
-	tokens, ok := g.values[prefix+"tokens"].strings()
+	list := g.values[prefix+"tokens"]
+	if len(embed.Shape) == 2 && list.count > embed.Shape[0] {
+		return nil, malformed(g.path, `tensor "token_embd.weight"`, "%d rows for %d tokens", embed.Shape[0], list.count)
+	}
+	tokens, ok := list.strings()
 	if !ok || len(tokens) == 0 || len(tokens) > 1<<24 {
 		return nil, malformed(g.path, "key "+prefix+"tokens", "missing, empty, or not an array of strings")
 	}

@@ -35,9 +35,9 @@ var safetensorsTypes = map[string]struct {
 	"F6_E2M3": {bits: 6}, "F6_E3M2": {bits: 6}, "F4": {bits: 4},
 }
 
-// maxTensors bounds how many tensors a file of size bytes may list, so that what is kept of each (some 250
-// bytes) stays under twice the file. Real files hold kilobytes a tensor.
-func maxTensors(size int) int { return 4096 + size/128 }
+// maxTensors bounds how many tensors a file of size bytes may list, so that what is kept of each (some 300
+// bytes, growing tables included) stays well under twice the file. Real files hold kilobytes a tensor.
+func maxTensors(size int) int { return 4096 + size/512 }
 
 // safetensorsFile is one parsed file.
 type safetensorsFile struct {
