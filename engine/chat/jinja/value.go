@@ -327,3 +327,9 @@ func asFloat(v Value) (float64, bool) {
 	n, ok := asInt(v)
 	return float64(n), ok
 }
+
+// String makes a string value.
+func String(s string) Value { return plain(s) }
+
+// NewList makes a list.
+func NewList(items ...Value) *List { return newList(items) }
