@@ -117,7 +117,7 @@ func Open(name string, o engine.LoadOptions) (*Model, error) {
 		w.Close()
 		return nil, fmt.Errorf("open model %s: %w", name, err)
 	}
-	return &Model{Name: name, Path: path, Weights: w, Base: b, Tokenizer: text.Tokenizer, Template: text.Template, EOS: text.EOS}, nil
+	return &Model{Name: name, Path: path, Weights: w, Base: b, Tokenizer: t.Tokenizer, Template: t.Template, EOS: t.EOS}, nil
 }
 
 // Close releases the model's memory and its files.

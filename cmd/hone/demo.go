@@ -14,6 +14,7 @@ import (
 
 	"hone/catalog"
 	"hone/data"
+	"hone/engine"
 	"hone/eval"
 	"hone/examples"
 	"hone/tune"
@@ -67,10 +68,15 @@ func (c *demoCommand) banking(ctx context.Context, m *Main) error {
 	if err != nil {
 		return err
 	}
+	model, err := openModel(demoModel, "", c.Threads)
+	if err != nil {
+		return err
+	}
+	defer model.Close()
 
 	heading(m.Stdout, "2. Before")
 	fmt.Fprintf(m.Stdout, "The task: name the intent of a customer's message, one of 77. %d messages that training will not see:\n", len(test))
-	before, guesses, err := c.measure(ctx, m, "", test)
+	before, guesses, err := measure(ctx, m, model, nil, test)
 	if err != nil {
 		return err
 	}
@@ -82,14 +88,18 @@ func (c *demoCommand) banking(ctx context.Context, m *Main) error {
 	config.SaveEvery = 10
 	config.Threads = tune.Auto(c.Threads)
 	fmt.Fprintf(m.Stdout, "LoRA, rank %d on every linear layer, one pass over 1,000 messages. Ctrl-C saves; the same command goes on.\n", config.Adapter.R)
-	if err := trainRun(ctx, m, config, true, false); err != nil {
+	summary, err := c.train(ctx, m, model, config)
+	if err != nil {
 		return err
 	}
-	adapter := filepath.Join(config.Out, "adapter")
+	adapter, err := model.Base.LoadAdapter(summary.Weights)
+	if err != nil {
+		return err
+	}
 	fmt.Fprintf(m.Stdout, "The loss, step by step: %s\n", filepath.Join(config.Out, "loss.png"))
 
 	heading(m.Stdout, "4. After")
-	after, answers, err := c.measure(ctx, m, adapter, test)
+	after, answers, err := measure(ctx, m, model, adapter, test)
 	if err != nil {
 		return err
 	}
@@ -98,23 +108,16 @@ func (c *demoCommand) banking(ctx context.Context, m *Main) error {
 
 	heading(m.Stdout, "5. Served")
 	row := test[telling(guesses, answers)]
-	if err := c.ask(ctx, m, demoModel, "banking77", adapter, func(w io.Writer, s *demoServer) error {
-		question := row.Messages[:len(row.Messages)-1]
-		left, err := s.chat(ctx, demoModel, question)
-		if err != nil {
-			return err
-		}
-		right, err := s.chat(ctx, "banking77", question)
-		if err != nil {
-			return err
-		}
-		fmt.Fprintf(w, "Question: %s\n\n", question[len(question)-1].Content)
-		sideBySide(w, "base", left, "adapter", right)
-		fmt.Fprintf(w, "\nThe right answer: %s\n", row.Messages[len(row.Messages)-1].Content)
-		return nil
-	}); err != nil {
+	adapters, err := c.publish(summary.Weights, "banking77")
+	if err != nil {
 		return err
 	}
+	question := row.Messages[:len(row.Messages)-1]
+	fmt.Fprintf(m.Stdout, "Question: %s\n\n", question[len(question)-1].Content)
+	if err := ask(ctx, m, model, "banking77", adapter, func(s *demoServer, name string) (string, error) { return s.chat(ctx, name, question) }); err != nil {
+		return err
+	}
+	fmt.Fprintf(m.Stdout, "\nThe right answer: %s\n", row.Messages[len(row.Messages)-1].Content)
 
 	heading(m.Stdout, "What next")
 	fmt.Fprintf(m.Stdout, `That took %s. The adapter is in %s; PEFT loads it as it is.
@@ -123,7 +126,7 @@ func (c *demoCommand) banking(ctx context.Context, m *Main) error {
   train on your file   hone data check FILE.jsonl --model %s
                        hone train --model %s --train FILE.jsonl --out runs/mine
   measure a file       hone eval -c EVAL.yaml
-`, time.Since(start).Round(time.Second), adapter, demoModel, adapter, demoModel, filepath.Join(c.Out, "adapters"), demoModel, demoModel)
+`, time.Since(start).Round(time.Second), summary.Weights, demoModel, summary.Weights, demoModel, adapters, demoModel, demoModel)
 	return nil
 }
 
@@ -172,17 +175,61 @@ func readRows(path string) ([]data.Row, error) {
 	return file.Rows, file.Problems.Err()
 }
 
-// measure lets the model, with the adapter if one is named, answer the rows.
-func (c *demoCommand) measure(ctx context.Context, m *Main, adapter string, rows []data.Row) (eval.Result, []eval.Prediction, error) {
-	model, err := openModel(demoModel, adapter, c.Threads)
-	if err != nil {
-		return eval.Result{}, nil, err
+// train trains on the opened model; a finished run of an earlier demo is taken as it is.
+func (c *demoCommand) train(ctx context.Context, m *Main, model *opened, config tune.SFT) (tune.Summary, error) {
+	summary, err := train(ctx, m, config, tune.RunOptions{Model: model.Model, Resume: true}, false)
+	if errors.Is(err, tune.ErrInterrupted) {
+		return summary, errors.New("interrupted and saved; the same command goes on")
 	}
-	defer model.Close()
+	if err != nil {
+		return summary, err
+	}
+	if summary.AlreadyFinished {
+		fmt.Fprintf(m.Stdout, "An earlier demo has trained this already; remove %s to train again.\n", config.Out)
+	}
+	fmt.Fprintf(m.Stdout, "%d steps in %s: %.0f tokens/s, loss %.3f at first and %.3f at last.\n", summary.Steps,
+		time.Duration(summary.Seconds*float64(time.Second)).Round(100*time.Millisecond), summary.TokensPerSecond, summary.FirstLoss, summary.LastLoss)
+	return summary, nil
+}
+
+// publish copies an adapter into a folder of adapters, as hone serve --adapters wants it, and returns that folder.
+func (c *demoCommand) publish(from, name string) (string, error) {
+	adapters := filepath.Join(c.Out, "adapters")
+	to := filepath.Join(adapters, name)
+	if err := os.RemoveAll(to); err != nil {
+		return "", err
+	}
+	if err := os.CopyFS(to, os.DirFS(from)); err != nil {
+		return "", fmt.Errorf("copy the adapter: %w", err)
+	}
+	return adapters, nil
+}
+
+// ask starts the server, asks the base and the adapter called name, and shows the answers side by side.
+func ask(ctx context.Context, m *Main, model *opened, name string, adapter *engine.Adapter, question func(s *demoServer, model string) (string, error)) error {
+	s, err := startDemoServer(ctx, model, name, adapter)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	left, err := question(s, model.Name)
+	if err != nil {
+		return err
+	}
+	right, err := question(s, name)
+	if err != nil {
+		return err
+	}
+	sideBySide(m.Stdout, "base", left, "adapter", right)
+	return nil
+}
+
+// measure lets the model, with the adapter unless it is nil, answer the rows.
+func measure(ctx context.Context, m *Main, model *opened, adapter *engine.Adapter, rows []data.Row) (eval.Result, []eval.Prediction, error) {
 	task := eval.Task{Name: "banking77", File: "test.jsonl", Metric: eval.ExactMatch, Normalise: []string{"trim"}, MaxTokens: 16}
 	meter := newMeter(m.Stderr, "answers")
 	defer meter.close()
-	return task.RunRows(ctx, rows, model.Model, model.Adapter, eval.DefaultBatch, func(_ string, done, total, correct int) {
+	return task.RunRows(ctx, rows, model.Model, adapter, eval.DefaultBatch, func(_ string, done, total, correct int) {
 		meter.show(done, total, fmt.Sprintf("%d right", correct))
 	})
 }

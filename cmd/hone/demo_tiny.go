@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
 	"path/filepath"
 	"time"
 
@@ -26,18 +25,28 @@ func (c *demoCommand) stories(ctx context.Context, m *Main) error {
 		return err
 	}
 
+	opened, err := openModel(model, "", c.Threads)
+	if err != nil {
+		return err
+	}
+	defer opened.Close()
+
 	heading(m.Stdout, "2. Training")
 	config := tune.DefaultSFT()
 	config.Model, config.Out = model, filepath.Join(c.Out, "nib")
 	config.Train, config.Valid = filepath.Join(dir, "train.jsonl"), filepath.Join(dir, "valid.jsonl")
-	config.Epochs, config.Batch, config.LearningRate = 24, 8, 5e-3
+	config.Epochs, config.Batch, config.LearningRate = 10, 8, 4e-3
 	config.Threads = tune.Auto(c.Threads)
 	fmt.Fprintln(m.Stdout, "35 stories about Nib the mouse and her red thread; every token is trained.")
-	if err := trainRun(ctx, m, config, true, false); err != nil {
+	summary, err := c.train(ctx, m, opened, config)
+	if err != nil {
 		return err
 	}
-	adapter := filepath.Join(config.Out, "adapter")
-	before, after, err := c.storyLoss(ctx, model, adapter, config.Valid)
+	adapter, err := opened.Base.LoadAdapter(summary.Weights)
+	if err != nil {
+		return err
+	}
+	before, after, err := storyLoss(ctx, opened, adapter, config.Valid)
 	if err != nil {
 		return err
 	}
@@ -45,18 +54,14 @@ func (c *demoCommand) stories(ctx context.Context, m *Main) error {
 		before, after, filepath.Join(config.Out, "loss.png"))
 
 	heading(m.Stdout, "3. Served")
-	if err := c.ask(ctx, m, model, "nib", adapter, func(w io.Writer, s *demoServer) error {
-		left, err := s.complete(ctx, model, storyPrompt)
-		if err != nil {
-			return err
-		}
-		right, err := s.complete(ctx, "nib", storyPrompt)
-		if err != nil {
-			return err
-		}
-		fmt.Fprintf(w, "Both go on from: %s\n\n", storyPrompt)
-		sideBySide(w, "base", storyPrompt+left, "adapter", storyPrompt+right)
-		return nil
+	adapters, err := c.publish(summary.Weights, "nib")
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(m.Stdout, "Both go on from: %s\n\n", storyPrompt)
+	if err := ask(ctx, m, opened, "nib", adapter, func(s *demoServer, name string) (string, error) {
+		text, err := s.complete(ctx, name, storyPrompt)
+		return storyPrompt + text, err
 	}); err != nil {
 		return err
 	}
@@ -66,17 +71,12 @@ func (c *demoCommand) stories(ctx context.Context, m *Main) error {
   another story        echo '%s' | hone generate --model %s --adapter %s --temperature 0.8 --seed 7
   serve it             hone serve --model %s --adapters %s --dev
   a model that chats   hone demo
-`, time.Since(start).Round(100*time.Millisecond), adapter, storyPrompt, model, adapter, model, filepath.Join(c.Out, "adapters"))
+`, time.Since(start).Round(100*time.Millisecond), summary.Weights, storyPrompt, model, summary.Weights, model, adapters)
 	return nil
 }
 
 // storyLoss measures the mean loss of a file's tokens without and with the adapter.
-func (c *demoCommand) storyLoss(ctx context.Context, name, adapter, file string) (before, after float64, err error) {
-	model, err := openModel(name, adapter, c.Threads)
-	if err != nil {
-		return 0, 0, err
-	}
-	defer model.Close()
+func storyLoss(ctx context.Context, model *opened, adapter *engine.Adapter, file string) (before, after float64, err error) {
 	rows, err := readRows(file)
 	if err != nil {
 		return 0, 0, err
@@ -94,6 +94,6 @@ func (c *demoCommand) storyLoss(ctx context.Context, name, adapter, file string)
 	if err != nil {
 		return 0, 0, err
 	}
-	tuned, err := model.Base.Evaluate(ctx, all, model.Adapter)
+	tuned, err := model.Base.Evaluate(ctx, all, adapter)
 	return base.Loss(), tuned.Loss(), err
 }

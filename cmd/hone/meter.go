@@ -28,22 +28,51 @@ func newMeter(w io.Writer, unit string) *meter {
 // show says that done of total units are done and what else there is to tell.
 func (p *meter) show(done, total int, text string) {
 	if isTerminal(p.w) {
-		if p.bar == nil || p.bar.GetMax() != total {
-			p.bar = progressbar.NewOptions(total, progressbar.OptionSetWriter(p.w), progressbar.OptionSetWidth(24),
-				progressbar.OptionShowCount(), progressbar.OptionSetPredictTime(true), progressbar.OptionClearOnFinish(),
-				progressbar.OptionThrottle(100*time.Millisecond))
-		}
-		p.bar.Describe(text)
-		_ = p.bar.Set(done) // a bar that cannot be drawn is no reason to stop
+		p.draw(done, total, text, true)
 		return
 	}
+	p.plain(done, total, text, time.Duration(float64(time.Since(p.start))/float64(max(1, done))*float64(total-done)))
+}
+
+// showLeft is show with the time left as the caller knows it.
+func (p *meter) showLeft(done, total int, text string, left time.Duration) {
+	if isTerminal(p.w) {
+		p.draw(done, total, text+"  "+left.Round(time.Second).String()+" left", false)
+		return
+	}
+	p.plain(done, total, text, left)
+}
+
+// draw redraws the bar.
+func (p *meter) draw(done, total int, text string, predict bool) {
+	if p.bar == nil || p.bar.GetMax() != total {
+		p.bar = progressbar.NewOptions(total, progressbar.OptionSetWriter(p.w), progressbar.OptionSetWidth(24),
+			progressbar.OptionShowCount(), progressbar.OptionSetPredictTime(predict), progressbar.OptionClearOnFinish(),
+			progressbar.OptionThrottle(100*time.Millisecond))
+	}
+	p.bar.Describe(text)
+	_ = p.bar.Set(done) // a bar that cannot be drawn is no reason to stop
+}
+
+// plain writes a line if the last one is a while ago or the work is done.
+func (p *meter) plain(done, total int, text string, left time.Duration) {
 	now := time.Now()
 	if now.Sub(p.last) < plainEvery && done < total {
 		return
 	}
 	p.last = now
-	left := time.Duration(float64(now.Sub(p.start)) / float64(max(1, done)) * float64(total-done)).Round(time.Second)
-	fmt.Fprintf(p.w, "%d/%d %s  %s  %s left\n", done, total, p.unit, text, left)
+	fmt.Fprintf(p.w, "%d/%d %s  %s  %s left\n", done, total, p.unit, text, left.Round(time.Second))
+}
+
+// note writes a line of its own between what the meter shows.
+func (p *meter) note(text string) {
+	if text == "" {
+		return
+	}
+	if p.bar != nil {
+		_ = p.bar.Clear()
+	}
+	fmt.Fprintln(p.w, text)
 }
 
 // close clears the bar.
