@@ -22,6 +22,9 @@ type Pool struct {
 	open   atomic.Bool
 	active atomic.Int64 // workers that may be looking at the open call
 
+	waiting atomic.Bool // the caller is parked, or about to be, until active is 0
+	idle    chan struct{}
+
 	calls   atomic.Uint64 // counts calls; a worker waits for it to change
 	closed  atomic.Bool
 	workers []*poolWorker
@@ -43,7 +46,7 @@ func NewPool(threads int) *Pool {
 	if threads <= 0 {
 		threads = runtime.GOMAXPROCS(0)
 	}
-	p := &Pool{threads: threads}
+	p := &Pool{threads: threads, idle: make(chan struct{}, 1)}
 	for i := 1; i < threads; i++ {
 		w := &poolWorker{wake: make(chan struct{}, 1)}
 		p.workers = append(p.workers, w)
@@ -86,14 +89,24 @@ func (p *Pool) Run(n int, f func(task, worker int)) {
 	// A worker that wakes late finds the call closed and touches nothing of it, so a core that another
 	// process holds delays nobody.
 	p.open.Store(false)
-	for i := 0; p.active.Load() != 0; i++ {
-		if i%64 == 63 {
-			runtime.Gosched()
-		} else {
-			kernel.Pause(4)
-		}
-	}
+	p.finish()
 	p.f = nil
+}
+
+// finish waits until no worker is inside the closed call. If one has lost its core in the middle of a task,
+// parking frees the caller's for it.
+func (p *Pool) finish() {
+	for range spins {
+		if p.active.Load() == 0 {
+			return
+		}
+		kernel.Pause(4)
+	}
+	p.waiting.Store(true)
+	if p.active.Load() == 0 && p.waiting.CompareAndSwap(true, false) {
+		return
+	}
+	<-p.idle
 }
 
 // work claims tasks until none is left: many at first, single ones towards the end, so that threads finish
@@ -129,7 +142,9 @@ func (p *Pool) serve(w *poolWorker, worker int) {
 		if p.open.Load() {
 			p.work(worker)
 		}
-		p.active.Add(-1)
+		if p.active.Add(-1) == 0 && p.waiting.Load() && p.waiting.CompareAndSwap(true, false) {
+			p.idle <- struct{}{}
+		}
 	}
 }
 
