@@ -86,7 +86,7 @@ func ReadAdapter(dir string) (*AdapterFiles, error) {
 	}
 	a := &AdapterFiles{Dir: dir}
 	path := filepath.Join(dir, adapterConfigName)
-	data, err := readCapped(path, maxJSON)
+	data, err := readCapped(path, maxConfig)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, &FormatError{Path: path, Problem: "missing", Fix: "a PEFT adapter folder has adapter_config.json and adapter_model.safetensors"}
 	}

@@ -74,6 +74,20 @@ func TestGoldenAdapters(t *testing.T) {
 	}
 }
 
+// A configuration that hone makes itself has every field that PEFT writes, with the same values.
+func TestFreshConfigIsPEFTs(t *testing.T) {
+	want, err := os.ReadFile(golden.Path(t, "peft/rslora-patterns/adapter_init/adapter_config.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := AdapterConfig{PeftType: "LORA", R: 4, Alpha: 8, Bias: "none", UseRSLora: true, TaskType: "CAUSAL_LM",
+		TargetModules: []string{"v_proj", "down_proj", "q_proj"}, RankPattern: map[string]int{"q_proj": 2, "down_proj": 6},
+		AlphaPattern: map[string]float64{"v_proj": 4}}.encode()
+	if err != nil || !bytes.Equal(got, want) {
+		t.Errorf("%s\nwant\n%s", got, want)
+	}
+}
+
 func TestGoldenPatterns(t *testing.T) {
 	a, err := ReadAdapter(golden.Path(t, "peft/rslora-patterns/adapter_init"))
 	if err != nil {

@@ -17,7 +17,7 @@ var configBounds = map[string]struct{ low, high float64 }{
 	"head_dim":                {1, 1 << 16},
 	"vocab_size":              {1, 1 << 24},
 	"max_position_embeddings": {1, 1 << 31},
-	"sliding_window":          {1, 1 << 31},
+	"sliding_window":          {0, 1 << 31},
 	"rms_norm_eps":            {0, 1},
 	"rope_theta":              {math.SmallestNonzeroFloat64, math.MaxFloat32},
 }

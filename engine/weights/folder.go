@@ -14,16 +14,19 @@ import (
 // maxJSON caps the JSON files beside weights (the largest published index files have some 10 MB).
 const maxJSON = 64 << 20
 
+// maxConfig caps config.json and adapter_config.json, of which every field is kept.
+const maxConfig = 4 << 20
+
 const indexName = "model.safetensors.index.json"
 
 // openFolder opens a folder in Hugging Face layout, or one that holds a single GGUF file.
-func openFolder(dir string) (*Model, error) {
+func openFolder(dir string, reorder bool) (*Model, error) {
 	files, err := folderWeights(dir)
 	if err != nil {
 		return nil, err
 	}
 	if len(files) == 1 && strings.EqualFold(filepath.Ext(files[0]), ".gguf") {
-		return Open(files[0])
+		return open(files[0], reorder)
 	}
 	return openHuggingFace(dir, dir, files)
 }
@@ -196,7 +199,7 @@ func (m *Model) checkIndex(dir string) error {
 // readConfig reads config.json. It is data alone: auto_map and the like, which name code to run, are ignored.
 func (m *Model) readConfig(dir string) error {
 	path := filepath.Join(dir, "config.json")
-	data, err := readCapped(path, maxJSON)
+	data, err := readCapped(path, maxConfig)
 	if errors.Is(err, fs.ErrNotExist) {
 		return &FormatError{Path: path, Problem: "missing", Fix: "weights in safetensors need the model's config.json beside them"}
 	}

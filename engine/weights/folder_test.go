@@ -159,6 +159,21 @@ func TestOpenRefuses(t *testing.T) {
 	}
 }
 
+func TestInspect(t *testing.T) {
+	info, err := Inspect(golden.Path(t, "arch/llama"))
+	if err != nil || info.Architecture != "llama" || info.Format != "safetensors" || info.Quantisation != "F32" || info.Bytes != 4*info.Parameters || info.Parameters < 10_000 {
+		t.Errorf("%+v, %v", info, err)
+	}
+	if _, err := Inspect(t.TempDir()); err == nil {
+		t.Error("an empty folder is a model")
+	}
+	path := filepath.Join(t.TempDir(), "a.gguf")
+	write(t, path, tinyGGUF("llama").bytes())
+	if info, err := Inspect(path); err != nil || info.Format != "gguf" || info.Licence != "mit" {
+		t.Errorf("%+v, %v", info, err)
+	}
+}
+
 func TestOpenGoldenFolders(t *testing.T) {
 	dirs, err := filepath.Glob(filepath.Join(golden.Path(t, "arch"), "*", "config.json"))
 	if err != nil || len(dirs) == 0 {

@@ -16,12 +16,12 @@ var ggufArchitectures = map[string]struct{ permuted bool }{
 }
 
 // openGGUF opens a GGUF file as a Hugging Face model.
-func openGGUF(path string) (*Model, error) {
+func openGGUF(path string, reorder bool) (*Model, error) {
 	m, err := mapFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("open model: %w", err)
 	}
-	model, err := ggufModel(path, m.data)
+	model, err := ggufRead(path, m.data, reorder)
 	if err != nil {
 		m.Close()
 		return nil, err
@@ -32,7 +32,11 @@ func openGGUF(path string) (*Model, error) {
 }
 
 // ggufModel makes a model of a GGUF file held in data.
-func ggufModel(path string, data []byte) (*Model, error) {
+func ggufModel(path string, data []byte) (*Model, error) { return ggufRead(path, data, true) }
+
+// ggufRead is ggufModel, except that reorder false leaves query and key rows in the file's order, so that
+// nothing of the weights is read.
+func ggufRead(path string, data []byte, reorder bool) (*Model, error) {
 	g, err := parseGGUF(path, data)
 	if err != nil {
 		return nil, err
@@ -52,7 +56,7 @@ func ggufModel(path string, data []byte) (*Model, error) {
 	if m.Config, err = c.build(); err != nil {
 		return nil, err
 	}
-	if ggufArchitectures[arch].permuted {
+	if reorder && ggufArchitectures[arch].permuted {
 		for name, t := range m.Tensors {
 			heads := 0
 			switch {

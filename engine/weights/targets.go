@@ -21,8 +21,13 @@ const AllLinear = "all-linear"
 // back-references run in linear time and need no bound.
 const matchTimeout = 50 * time.Millisecond
 
-// maxPattern bounds the length of a pattern in bytes.
-const maxPattern = 64 << 10
+// Bounds on patterns: bytes of one, states one compiles to once its counted repetitions are written out, and how
+// many there may be.
+const (
+	maxPattern       = 4096
+	maxPatternStates = 50_000
+	maxPatterns      = 4096
+)
 
 // Match reports whether the configuration gives the module called module (without the "base_model.model."
 // prefix) an adapter, and of which rank and alpha. Invalid patterns match nothing; Validate names them. To match
@@ -94,6 +99,9 @@ func (c AdapterConfig) Matcher() (*Matcher, error) {
 func isAllLinear(s string) bool { return strings.EqualFold(s, AllLinear) }
 
 func compileOverrides[V any](values map[string]V) ([]override[V], error) {
+	if len(values) > maxPatterns {
+		return nil, fmt.Errorf("%d patterns exceed the limit of %d", len(values), maxPatterns)
+	}
 	var out []override[V]
 	for _, key := range slices.Sorted(maps.Keys(values)) {
 		p, err := compilePattern(`(?:.*\.)?(?:`, key, `)`)
@@ -185,12 +193,16 @@ func compilePattern(before, text, after string) (pattern, error) {
 		return nil, fmt.Errorf("pattern %s: unbalanced parentheses", quote(text))
 	}
 	whole := `\A(?:` + before + text + after + `)\z`
-	re, err := regexp.Compile(whole)
+	tree, err := syntax.Parse(whole, syntax.Perl)
 	if err == nil {
-		return linear{re}, nil
+		if states(tree) > maxPatternStates {
+			return nil, fmt.Errorf("pattern %s: its repetitions are too large", quote(text))
+		}
+		re, err := regexp.Compile(whole)
+		return linear{re}, err
 	}
 	var bad *syntax.Error
-	if errors.As(err, &bad) && (bad.Code == syntax.ErrInvalidPerlOp || bad.Code == syntax.ErrInvalidEscape) && len(text) <= 4096 {
+	if errors.As(err, &bad) && (bad.Code == syntax.ErrInvalidPerlOp || bad.Code == syntax.ErrInvalidEscape) {
 		slow, err := regexp2.Compile(whole, regexp2.OptionMaxBacktrackingStackSize(1<<20))
 		if err == nil {
 			slow.MatchTimeout = matchTimeout
@@ -198,6 +210,18 @@ func compilePattern(before, text, after string) (pattern, error) {
 		}
 	}
 	return nil, fmt.Errorf("pattern %s: %w", quote(text), err)
+}
+
+// states is about how many states a pattern compiles to.
+func states(re *syntax.Regexp) int {
+	n := 1 + len(re.Rune)
+	for _, sub := range re.Sub {
+		n += states(sub)
+	}
+	if re.Op == syntax.OpRepeat {
+		n *= max(re.Min, re.Max, 1)
+	}
+	return n
 }
 
 // validAlone reports whether text closes no group that it did not open, which would let it break out of the
