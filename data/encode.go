@@ -170,3 +170,7 @@ func controlText(r Row, specials []string) (field, token string, found bool) {
 	}
 	return "", "", false
 }
+
+// LossMask names the rule that says which tokens Encode trains. Adapters record it, so that a later version with
+// another rule can tell.
+const LossMask = "v1: chat = assistant content with tool calls and the end-of-turn token; completion with its end of text; every token of text; labels that are not -100"

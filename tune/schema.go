@@ -88,6 +88,10 @@ func (s setting) read(n *yaml.Node) error {
 }
 
 func readList(p *[]int, n *yaml.Node) error {
+	if n.Tag == "!!null" {
+		*p = nil
+		return nil
+	}
 	if n.Kind != yaml.SequenceNode {
 		return fmt.Errorf("must be a list of whole numbers, as [0, 1], not %s", describe(n))
 	}
@@ -104,6 +108,10 @@ func readList(p *[]int, n *yaml.Node) error {
 }
 
 func readMap[T int | float64](p *map[string]T, n *yaml.Node, read func(*yaml.Node) (T, error)) error {
+	if n.Tag == "!!null" {
+		*p = nil
+		return nil
+	}
 	if n.Kind != yaml.MappingNode {
 		return fmt.Errorf("must be a group of names and numbers, as {q_proj: 8}, not %s", describe(n))
 	}

@@ -79,7 +79,7 @@ func (a Adapter) validate() []error {
 	default:
 		wrong(true, "type", fmt.Sprintf("is %q", a.Type), "use lora, none")
 	}
-	const maxRank = 4096
+	const maxRank = 2048
 	finite := func(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }
 	wrong(a.R < 1 || a.R > maxRank, "r", fmt.Sprintf("is %d", a.R), fmt.Sprintf("use 1 to %d; 8 or 16 is usual", maxRank))
 	wrong(!finite(a.Alpha) || a.Alpha <= 0, "alpha", "is "+float(a.Alpha), "use a number above 0; twice r is usual")

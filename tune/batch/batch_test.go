@@ -17,7 +17,7 @@ func TestOrderIsFixed(t *testing.T) {
 	for step := range 6 {
 		got = append(got, fmt.Sprint(o.At(step)))
 	}
-	want := []string{"", "", "", "", "", ""}
+	want := []string{"[9 5 3 4]", "[7 1 2 6]", "[8 0]", "[5 6 3 0]", "[2 9 4 8]", "[1 7]"}
 	if strings.Join(got, " ") != strings.Join(want, " ") {
 		t.Errorf("got %q", got)
 	}

@@ -1,0 +1,648 @@
+package tune
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"image/png"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"hone/engine/weights"
+	"hone/internal/golden"
+)
+
+// writeGoldenRows writes the batch of the reference curves as a training file of input_ids rows.
+func writeGoldenRows(t testing.TB, path string) {
+	t.Helper()
+	tensors, _, closer, err := weights.ReadSafetensors(golden.Path(t, "arch/llama/golden.safetensors"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closer.Close()
+	ints := func(name string) []int32 {
+		var out []int32
+		data := tensors[name].Data
+		for i := 0; i < len(data); i += 4 { // I32
+			out = append(out, int32(uint32(data[i])|uint32(data[i+1])<<8|uint32(data[i+2])<<16|uint32(data[i+3])<<24))
+		}
+		return out
+	}
+	ids, labels := ints("input_ids"), ints("labels")
+	cols := tensors["input_ids"].Shape[1]
+	var b bytes.Buffer
+	for i := 0; i < len(ids); i += cols {
+		line, err := json.Marshal(map[string][]int32{"input_ids": ids[i : i+cols], "labels": labels[i : i+cols]})
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.Write(append(line, '\n'))
+	}
+	write(t, path, b.String())
+}
+
+func write(t testing.TB, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// curves reads reference curves.
+func curves(t testing.TB, rel string, names ...string) (out [][]float32) {
+	t.Helper()
+	tensors, _, closer, err := weights.ReadSafetensors(golden.Path(t, rel))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closer.Close()
+	for _, n := range names {
+		out = append(out, weights.AsF32(tensors[n]))
+	}
+	return out
+}
+
+// tiny is a run on the tiny Llama, with rows of which each differs from the others.
+func tiny(t testing.TB, out string) SFT {
+	t.Helper()
+	dir := t.TempDir()
+	c := DefaultSFT()
+	c.Model = golden.Path(t, "arch/llama")
+	c.Train, c.Valid, c.Out = filepath.Join(dir, "train.jsonl"), filepath.Join(dir, "valid.jsonl"), out
+	row := func(i int) string {
+		var ids []int
+		for j := range 5 + i%7 {
+			ids = append(ids, 3+(i*31+j*17)%250)
+		}
+		b, _ := json.Marshal(map[string][]int{"input_ids": ids})
+		return string(b) + "\n"
+	}
+	var train, valid strings.Builder
+	for i := range 22 {
+		train.WriteString(row(i))
+	}
+	for i := 30; i < 34; i++ {
+		valid.WriteString(row(i))
+	}
+	write(t, c.Train, train.String())
+	write(t, c.Valid, valid.String())
+	c.Adapter.R, c.Adapter.Alpha, c.Adapter.Dropout = 4, 8, 0.1
+	c.Epochs, c.Batch, c.LearningRate, c.EvalEvery, c.SaveEvery, c.Date = 3, 4, 5e-3, 5, 4, "2025-07-10"
+	c.Threads = 1
+	return c
+}
+
+func mustRun(t testing.TB, c SFT, o RunOptions) Summary {
+	t.Helper()
+	s, err := Run(context.Background(), c, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// TestGoldenCurve holds ten LoRA steps through files, settings and checkpoints to PyTorch's.
+func TestGoldenCurve(t *testing.T) {
+	dir := t.TempDir()
+	c := DefaultSFT()
+	c.Model, c.Train, c.Out = golden.Path(t, "arch/llama"), filepath.Join(dir, "rows.jsonl"), filepath.Join(dir, "out")
+	writeGoldenRows(t, c.Train)
+	c.Adapter = Adapter{Type: "lora", R: 4, Alpha: 8, Targets: Targets{Pattern: AllLinear}, Init: golden.Path(t, "arch/llama/adapter_init")}
+	c.Epochs, c.Batch, c.LearningRate, c.Schedule, c.Shuffle = 10, 2, 1e-2, "constant", false
+	s := mustRun(t, c, RunOptions{})
+	metrics, err := ReadMetrics(filepath.Join(c.Out, "metrics.jsonl"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := curves(t, "arch/llama/golden_lora.safetensors", "loss_curve", "grad_norm_curve")
+	if len(metrics) != len(want[0]) || s.Steps != 10 {
+		t.Fatalf("%d lines for %d steps", len(metrics), len(want[0]))
+	}
+	for i, m := range metrics {
+		for j, got := range []float64{*m.Loss, *m.GradNorm} {
+			ref := float64(want[j][i])
+			if off := math.Abs(got-ref) / ref; off > 1e-4 {
+				t.Errorf("step %d: %v, PyTorch has %v (%.1e off)", i+1, got, ref, off)
+			}
+		}
+	}
+	compareAdapters(t, s.Weights, golden.Path(t, "arch/llama/adapter_init"), golden.Path(t, "arch/llama/adapter_after10"))
+}
+
+// compareAdapters holds ours to theirs within one percent of what training changed.
+func compareAdapters(t *testing.T, ours, initial, theirs string) {
+	t.Helper()
+	var files [3]*weights.AdapterFiles
+	for i, dir := range []string{ours, initial, theirs} {
+		f, err := weights.ReadAdapter(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		files[i] = f
+	}
+	var off, moved float64
+	for name, x := range files[2].Tensors {
+		a, b, c := weights.AsF32(files[0].Tensors[name]), weights.AsF32(files[1].Tensors[name]), weights.AsF32(x)
+		for i := range c {
+			off += math.Pow(float64(a[i]-c[i]), 2)
+			moved += math.Pow(float64(b[i]-c[i]), 2)
+		}
+	}
+	if r := math.Sqrt(off / moved); r > 0.01 || moved == 0 {
+		t.Errorf("adapter is off by %.2g of what training changed", r)
+	}
+	f := files[0].Facts
+	if f == nil || f.BaseSHA256 == "" || f.DataHash == "" || f.LossMask == "" {
+		t.Errorf("facts %+v", f)
+	} else if c, err := DecodeSFTJSON("hone.json", f.Config); err != nil || c.Adapter.R != 4 {
+		t.Errorf("config in hone.json: %v", err)
+	}
+}
+
+func TestFullFineTuning(t *testing.T) {
+	dir := t.TempDir()
+	c := DefaultSFT()
+	c.Model, c.Train, c.Out = golden.Path(t, "arch/llama"), filepath.Join(dir, "rows.jsonl"), filepath.Join(dir, "out")
+	writeGoldenRows(t, c.Train)
+	c.Adapter.Type = "none"
+	c.Epochs, c.Batch, c.WeightDecay, c.Schedule, c.Shuffle = 10, 2, 0.01, "constant", false
+	s := mustRun(t, c, RunOptions{})
+	metrics, err := ReadMetrics(filepath.Join(c.Out, "metrics.jsonl"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := curves(t, "arch/llama/golden.safetensors", "full_loss_curve")[0]
+	for i, m := range metrics {
+		if off := math.Abs(*m.Loss-float64(want[i])) / float64(want[i]); off > 1e-4 {
+			t.Errorf("step %d: %v, PyTorch has %v", i+1, *m.Loss, want[i])
+		}
+	}
+	// The model that came out is a base for the next run, and starts where this one ended.
+	c.Model, c.Out = s.Weights, filepath.Join(dir, "next")
+	next := mustRun(t, c, RunOptions{})
+	if next.FirstLoss >= s.LastLoss {
+		t.Errorf("first loss %v on the trained model, the last before was %v", next.FirstLoss, s.LastLoss)
+	}
+}
+
+// result is all of a run's output that must not depend on interruptions.
+func result(t testing.TB, out string) map[string]string {
+	t.Helper()
+	got := map[string]string{}
+	for _, name := range []string{"adapter/adapter_model.safetensors", "adapter/adapter_config.json", "best/adapter_model.safetensors", "run.yaml"} {
+		b, err := os.ReadFile(filepath.Join(out, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got[name] = strings.ReplaceAll(string(b), out, "OUT")
+	}
+	dirs, err := checkpoints(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, dir := range dirs {
+		b, err := os.ReadFile(filepath.Join(dir, tensorsName))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got[filepath.Base(dir)] = string(b)
+	}
+	f, err := os.ReadFile(filepath.Join(out, "metrics.jsonl"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(f)) {
+		var m map[string]any
+		if err := json.Unmarshal([]byte(line), &m); err != nil {
+			t.Fatalf("metrics line %q: %v", line, err)
+		}
+		delete(m, "seconds")
+		b, _ := json.Marshal(m)
+		got["metrics"] += string(b) + "\n"
+	}
+	return got
+}
+
+func compareResults(t *testing.T, what string, got, want map[string]string) {
+	t.Helper()
+	for name := range want {
+		if got[name] != want[name] {
+			t.Errorf("%s: %s differs from the uninterrupted run's (%d and %d bytes)", what, name, len(got[name]), len(want[name]))
+			if name == "metrics" {
+				t.Logf("got\n%s\nwant\n%s", got[name], want[name])
+			}
+		}
+	}
+	if len(got) != len(want) {
+		t.Errorf("%s: %d files, want %d", what, len(got), len(want))
+	}
+}
+
+// TestInterruptAndResume cancels a run after each of its steps, resumes it, and compares bits.
+func TestInterruptAndResume(t *testing.T) {
+	root := t.TempDir()
+	c := tiny(t, filepath.Join(root, "whole"))
+	whole := mustRun(t, c, RunOptions{})
+	want := result(t, c.Out)
+	if whole.Steps != 18 || whole.Best == nil {
+		t.Fatalf("%+v", whole)
+	}
+	for stop := range 18 {
+		if testing.Short() && stop%5 != 0 {
+			continue
+		}
+		c.Out = filepath.Join(root, fmt.Sprint("cut", stop))
+		ctx, cancel := context.WithCancel(context.Background())
+		_, err := Run(ctx, c, RunOptions{Progress: func(p Progress) {
+			if p.Event == Stepped && p.Step == stop || stop == 0 && p.Event == Started {
+				cancel()
+			}
+		}})
+		cancel()
+		if !errors.Is(err, ErrInterrupted) || !strings.Contains(err.Error(), "--resume") {
+			t.Fatalf("stopped after %d: %v", stop, err)
+		}
+		s := mustRun(t, c, RunOptions{Resume: true})
+		if s.ResumedAt != stop {
+			t.Errorf("resumed at %d, not %d", s.ResumedAt, stop)
+		}
+		got := result(t, c.Out)
+		if stop != 0 { // the interruption leaves checkpoints at other steps
+			for name := range got {
+				if strings.HasPrefix(name, checkpointStem) && want[name] == "" {
+					delete(got, name)
+				}
+			}
+			for name := range want {
+				if strings.HasPrefix(name, checkpointStem) && got[name] == "" && name != "step-000018" {
+					got[name] = want[name]
+				}
+			}
+		}
+		compareResults(t, fmt.Sprint("stopped after ", stop), got, want)
+	}
+}
+
+// TestKilled copies a run's folder at moments as a kill leaves it, with half of a metrics line and half of a
+// checkpoint, resumes the copies, and compares bits.
+func TestKilled(t *testing.T) {
+	root := t.TempDir()
+	c := tiny(t, filepath.Join(root, "whole"))
+	var copies []string
+	o := RunOptions{disk: func(what string) error { // between any two things written
+		to := filepath.Join(root, fmt.Sprint("kill", len(copies)))
+		if err := os.CopyFS(to, os.DirFS(c.Out)); err != nil {
+			return err
+		}
+		copies = append(copies, to)
+		return nil
+	}}
+	mustRun(t, c, o)
+	want := result(t, c.Out)
+	for i, to := range copies {
+		if testing.Short() && i%6 != 0 {
+			continue
+		}
+		f, err := os.OpenFile(filepath.Join(to, "metrics.jsonl"), os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := f.WriteString(`{"step":99,"loss":1.`); err != nil {
+			t.Fatal(err)
+		}
+		if err := f.Close(); err != nil {
+			t.Fatal(err)
+		}
+		half := filepath.Join(to, checkpointsName, "."+checkpointStem+"000004.tmp-123")
+		if err := os.MkdirAll(half, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		write(t, filepath.Join(half, tensorsName), "half")
+		c.Out = to
+		mustRun(t, c, RunOptions{Resume: true})
+		compareResults(t, fmt.Sprint("killed at write ", i), result(t, to), want)
+		if left, _ := filepath.Glob(filepath.Join(to, checkpointsName, ".*")); left != nil {
+			t.Errorf("left behind: %v", left)
+		}
+	}
+	if len(copies) < 25 {
+		t.Errorf("only %d moments", len(copies))
+	}
+}
+
+func TestResumeRefusesAndForgives(t *testing.T) {
+	c := tiny(t, filepath.Join(t.TempDir(), "out"))
+	c.Valid, c.EvalEvery = "", 0
+	ctx, cancel := context.WithCancel(context.Background())
+	_, err := Run(ctx, c, RunOptions{Progress: func(p Progress) {
+		if p.Step == 9 {
+			cancel()
+		}
+	}})
+	cancel()
+	if !errors.Is(err, ErrInterrupted) {
+		t.Fatal(err)
+	}
+	if _, err := Run(context.Background(), c, RunOptions{}); err == nil || !strings.Contains(err.Error(), "holds a run already") {
+		t.Errorf("a second run in the folder: %v", err)
+	}
+	for _, d := range []struct {
+		change func(*SFT)
+		want   string
+	}{
+		{func(c *SFT) { c.LearningRate = 1 }, "learning_rate was 0.005, is 1"},
+		{func(c *SFT) { c.Adapter.R = 8; c.Seed = 3 }, "adapter.r was 4, is 8; seed was 0, is 3"},
+		{func(c *SFT) { c.Date = "2030-01-01" }, "date was 2025-07-10"},
+		{func(c *SFT) {
+			other := filepath.Join(t.TempDir(), "other.jsonl")
+			text, _ := os.ReadFile(c.Train)
+			write(t, other, string(text)+"\n")
+			c.Train = other
+		}, "the training data has changed"},
+		{func(c *SFT) { c.Model = golden.Path(t, "arch/qwen3") }, "the base model's weights has changed"},
+	} {
+		changed := c
+		d.change(&changed)
+		_, err := Run(context.Background(), changed, RunOptions{Resume: true})
+		var refused *ResumeError
+		if !errors.As(err, &refused) || !strings.Contains(err.Error(), d.want) {
+			t.Errorf("got  %v\nwant %s", err, d.want)
+		}
+	}
+	// The newest checkpoint is damaged: the one before it is used, with a word about it.
+	dirs, _ := checkpoints(c.Out)
+	if len(dirs) != 2 {
+		t.Fatalf("checkpoints %v", dirs)
+	}
+	path := filepath.Join(dirs[0], tensorsName)
+	text, _ := os.ReadFile(path)
+	text[len(text)/2] ^= 1
+	write(t, path, string(text))
+	moved := filepath.Join(t.TempDir(), "moved.jsonl") // the same rows elsewhere are the same data
+	rows, _ := os.ReadFile(c.Train)
+	write(t, moved, string(rows))
+	c.Train, c.Threads, c.KeepCheckpoints, c.Date = moved, 2, 3, ""
+	var warned []string
+	s := mustRun(t, c, RunOptions{Resume: true, Progress: func(p Progress) {
+		if p.Event == Warned {
+			warned = append(warned, p.Message)
+		}
+	}})
+	if s.ResumedAt != 8 || len(warned) == 0 || !strings.Contains(warned[0], "step-000009 cannot be used") {
+		t.Errorf("resumed at %d, warned %q", s.ResumedAt, warned)
+	}
+	// Finished: nothing to do, and nothing done.
+	before, _ := os.Stat(filepath.Join(c.Out, "adapter"))
+	s = mustRun(t, c, RunOptions{Resume: true})
+	after, _ := os.Stat(filepath.Join(c.Out, "adapter"))
+	if !s.AlreadyFinished || s.Steps != 18 || !os.SameFile(before, after) {
+		t.Errorf("resume of a finished run: %+v", s)
+	}
+	// Finished, and the checkpoints are gone: still finished, and not overwritten by other settings.
+	if err := os.RemoveAll(filepath.Join(c.Out, checkpointsName)); err != nil {
+		t.Fatal(err)
+	}
+	if s = mustRun(t, c, RunOptions{Resume: true}); !s.AlreadyFinished {
+		t.Error("a finished run without checkpoints runs again")
+	}
+	c.Seed = 9
+	if _, err := Run(context.Background(), c, RunOptions{Resume: true}); err == nil || !strings.Contains(err.Error(), "seed was 0, is 9") {
+		t.Errorf("other settings over finished weights: %v", err)
+	}
+	if s = mustRun(t, c, RunOptions{Overwrite: true}); s.Steps != 18 || s.AlreadyFinished {
+		t.Errorf("overwrite: %+v", s)
+	}
+}
+
+func TestOtherCPU(t *testing.T) {
+	c := tiny(t, filepath.Join(t.TempDir(), "out"))
+	c.Valid, c.EvalEvery = "", 0
+	mustRun(t, c, RunOptions{})
+	dirs, _ := checkpoints(c.Out)
+	last, err := readCheckpoint(dirs[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := last.Identity
+	now.Kernel = "other"
+	if d := last.checkIdentity(now, false); len(d) != 1 || !strings.Contains(d[0], "resume_other_cpu") {
+		t.Errorf("other CPU: %v", d)
+	}
+	if d := last.checkIdentity(now, true); len(d) != 0 {
+		t.Errorf("other CPU, asked for: %v", d)
+	}
+}
+
+func TestDiskFull(t *testing.T) {
+	root := t.TempDir()
+	c := tiny(t, filepath.Join(root, "whole"))
+	mustRun(t, c, RunOptions{})
+	want := result(t, c.Out)
+
+	c.Out = filepath.Join(root, "full")
+	tries, paused := map[string]int{}, 0
+	var slept time.Duration
+	o := RunOptions{
+		disk: func(what string) error {
+			if tries[what]++; tries[what] == 2 || tries[what] == 3 {
+				return &os.PathError{Op: "write", Path: what, Err: syscall.ENOSPC}
+			}
+			return nil
+		},
+		Sleep: func(_ context.Context, d time.Duration) error { slept += d; return nil },
+		Progress: func(p Progress) {
+			paused += map[bool]int{true: 1}[p.Event == Paused && strings.Contains(p.Message, "the disk is full")]
+		},
+	}
+	mustRun(t, c, o)
+	compareResults(t, "full disk", result(t, c.Out), want)
+	if paused < 4 || slept != time.Duration(paused)*diskRetry {
+		t.Errorf("paused %d times, %v", paused, slept)
+	}
+
+	// Interrupted while waiting: the last checkpoint stands, and the run goes on from it.
+	c.Out = filepath.Join(root, "given up")
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	o = RunOptions{
+		disk: func(what string) error {
+			if what == "checkpoint step-000008" {
+				return syscall.ENOSPC
+			}
+			return nil
+		},
+		Sleep: func(ctx context.Context, _ time.Duration) error { cancel(); return ctx.Err() },
+	}
+	_, err := Run(ctx, c, o)
+	if !errors.Is(err, ErrInterrupted) || !strings.Contains(err.Error(), "step-000004, is safe") {
+		t.Fatalf("given up: %v", err)
+	}
+	mustRun(t, c, RunOptions{Resume: true})
+	compareResults(t, "given up", result(t, c.Out), want)
+}
+
+func TestStops(t *testing.T) {
+	c := tiny(t, filepath.Join(t.TempDir(), "out"))
+	c.LearningRate, c.MaxGradNorm, c.Schedule, c.Epochs = 1e5, 0, "constant", 10
+	c.Adapter.Type = "none" // everything moves by about 1e5 a step
+	_, err := Run(context.Background(), c, RunOptions{})
+	var stopped *StoppedError
+	if !errors.As(err, &stopped) || !strings.Contains(err.Error(), "lower learning_rate") {
+		t.Fatalf("a learning rate of 1e5: %v", err)
+	}
+	if stopped.Checkpoint != "" {
+		if _, err := readCheckpoint(stopped.Checkpoint); err != nil {
+			t.Errorf("its checkpoint: %v", err)
+		}
+	}
+	if _, err := os.Stat(filepath.Join(c.Out, "adapter")); err == nil {
+		t.Error("a stopped run wrote an adapter")
+	}
+}
+
+func TestGuard(t *testing.T) {
+	c := tiny(t, filepath.Join(t.TempDir(), "out"))
+	r, err := begin(context.Background(), c, RunOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.close()
+	limit := 2 * math.Log(256)
+	for i, step := range []struct {
+		loss float64
+		want string
+	}{{5, ""}, {limit + 1, ""}, {limit + 1, ""}, {1, ""}, {limit + 1, ""}, {limit + 1, ""}, {limit + 1, "the loss explodes"}, {math.NaN(), "the loss is NaN"}, {math.Inf(1), "the loss is +Inf"}} {
+		if got := r.guard(step.loss); !strings.HasPrefix(got, step.want) || (got == "") != (step.want == "") {
+			t.Errorf("loss %d: %q, want %q", i, got, step.want)
+		}
+	}
+}
+
+func TestEarlyStopping(t *testing.T) {
+	c := tiny(t, filepath.Join(t.TempDir(), "out"))
+	c.EvalEvery, c.EarlyStopping = 1, EarlyStopping{Patience: 2, MinDelta: 100}
+	s := mustRun(t, c, RunOptions{})
+	if s.Steps != 3 || !strings.Contains(s.Ended, "early stopping") || s.Best.Step != 1 {
+		t.Errorf("%+v", s)
+	}
+	if s = mustRun(t, c, RunOptions{Resume: true}); !s.AlreadyFinished || s.Steps != 3 {
+		t.Errorf("resumed: %+v", s)
+	}
+}
+
+// TestMaskedBatch holds a step whose rows train nothing to be noted and to change nothing.
+func TestMaskedBatch(t *testing.T) {
+	c := tiny(t, filepath.Join(t.TempDir(), "out"))
+	write(t, c.Train, `{"input_ids": [1, 2, 3]}`+"\n"+`{"input_ids": [4, 5], "labels": [-100, -100]}`+"\n"+`{"input_ids": [6, 7, 8]}`+"\n")
+	c.Valid, c.EvalEvery, c.Batch, c.Epochs, c.Shuffle, c.Adapter.Dropout = "", 0, 1, 1, false, 0
+	s := mustRun(t, c, RunOptions{})
+	metrics, err := ReadMetrics(filepath.Join(c.Out, "metrics.jsonl"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.Steps != 3 || len(metrics) != 3 || metrics[1].Loss != nil || !strings.Contains(metrics[1].Skipped, "train.jsonl: 2)") || metrics[1].TrainedTokens != 0 || metrics[1].Tokens != 2 {
+		t.Errorf("%+v", metrics)
+	}
+}
+
+func TestThreadsAndMicroBatches(t *testing.T) {
+	root := t.TempDir()
+	c := tiny(t, filepath.Join(root, "one"))
+	mustRun(t, c, RunOptions{})
+	want := result(t, c.Out)
+	c.Out, c.Threads = filepath.Join(root, "two"), 2
+	mustRun(t, c, RunOptions{})
+	got := result(t, c.Out)
+	delete(got, "run.yaml")
+	delete(want, "run.yaml")
+	compareResults(t, "two threads", got, want)
+
+	c.Out, c.MicroBatch = filepath.Join(root, "micro"), 1
+	c.Adapter.Dropout = 0.1
+	mustRun(t, c, RunOptions{})
+	a, _ := ReadMetrics(filepath.Join(root, "one", "metrics.jsonl"))
+	b, _ := ReadMetrics(filepath.Join(root, "micro", "metrics.jsonl"))
+	for i := range a {
+		if a[i].Loss != nil && math.Abs(*a[i].Loss-*b[i].Loss) > 1e-4 {
+			t.Errorf("step %d: %v, in micro-batches %v", a[i].Step, *a[i].Loss, *b[i].Loss)
+		}
+	}
+}
+
+// TestOutput looks at what a run leaves for people.
+func TestOutput(t *testing.T) {
+	c := tiny(t, filepath.Join(t.TempDir(), "out"))
+	var events []Event
+	var last Progress
+	clock := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	s := mustRun(t, c, RunOptions{
+		Now:      func() time.Time { clock = clock.Add(500 * time.Millisecond); return clock },
+		Progress: func(p Progress) { events = append(events, p.Event); last = p },
+	})
+	if last.Event != Finished || last.Step != 18 || last.ETA != 0 || last.Epoch != 3 || last.Epochs != 3 || last.TokensPerSecond <= 0 || last.SmoothedLoss <= 0 {
+		t.Errorf("last progress %+v", last)
+	}
+	for _, e := range []Event{Loading, Started, Stepped, Evaluating, Validated, Saved, Finished} {
+		if !slices.Contains(events, e) {
+			t.Errorf("no %s", e)
+		}
+	}
+	if s.Seconds != 9 || s.FirstLoss <= s.LastLoss || s.ValidLoss == nil || s.Tokens == 0 {
+		t.Errorf("summary %+v", s)
+	}
+	table, err := os.ReadFile(filepath.Join(c.Out, "metrics.csv"))
+	if err != nil || strings.Count(string(table), "\n") != 19 || !strings.HasPrefix(string(table), "step,loss,grad_norm,learning_rate,tokens,trained_tokens,seconds,valid_loss,valid_token_accuracy\n1,") {
+		t.Errorf("metrics.csv: %v\n%s", err, table)
+	}
+	picture, err := os.Open(filepath.Join(c.Out, "loss.png"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer picture.Close()
+	if _, err := png.Decode(picture); err != nil {
+		t.Errorf("loss.png: %v", err)
+	}
+	back, err := LoadSFT(filepath.Join(c.Out, "run.yaml"))
+	if err != nil || len(Diff(c, back)) != 0 {
+		t.Errorf("run.yaml: %v %v", err, Diff(c, back))
+	}
+	dirs, _ := checkpoints(c.Out)
+	if len(dirs) != 2 {
+		t.Errorf("kept %v", dirs)
+	}
+	if _, err := lock(filepath.Join(c.Out, ".lock")); err != nil {
+		t.Errorf("the folder is still locked: %v", err)
+	}
+}
+
+func TestBadRuns(t *testing.T) {
+	for _, b := range []struct {
+		name   string
+		change func(*SFT)
+		want   string
+	}{
+		{"no file", func(c *SFT) { c.Train += "x" }, "train: read rows: open"},
+		{"bad rows", func(c *SFT) { write(t, c.Train, "{}\n[") }, "train.jsonl:1: the row has none of the keys"},
+		{"long rows", func(c *SFT) { c.MaxLength = 6 }, "rows are longer than max_length 6; the longest, this one, has 11 tokens"},
+		{"chat without tokenizer", func(c *SFT) {
+			write(t, c.Train, `{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}`)
+		}, "the model has no tokenizer"},
+		{"targets that are not there", func(c *SFT) { c.Adapter.Targets = Targets{List: []string{"nope"}} }, "the targets select no layer"},
+		{"no model", func(c *SFT) { c.Model = "/nowhere" }, "nowhere"},
+		{"bad settings", func(c *SFT) { c.Batch = 0 }, "batch is 0"},
+	} {
+		c := tiny(t, filepath.Join(t.TempDir(), "out"))
+		b.change(&c)
+		if _, err := Run(context.Background(), c, RunOptions{}); err == nil || !strings.Contains(err.Error(), b.want) {
+			t.Errorf("%s: %v", b.name, err)
+		}
+	}
+}
