@@ -78,3 +78,19 @@ func BenchmarkDecode(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkNewMatrix measures repacking at load.
+func BenchmarkNewMatrix(b *testing.B) {
+	for _, d := range []DType{F32, BF16, Q8_0, Q4_1} {
+		b.Run(d.String(), func(b *testing.B) {
+			const rows, cols = 1536, 576
+			data, _ := randomWeight(rand.New(rand.NewPCG(1, 1)), d, rows, cols)
+			b.SetBytes(int64(len(data)))
+			for b.Loop() {
+				if _, err := NewMatrix(d, rows, cols, data); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

@@ -16,6 +16,7 @@ const (
 	taskDepth  = 1024 // k of a pass; accumulators go through memory between passes, which changes no bit
 	smallDepth = 128  // the same for few rows, where expanded panels should stay in the first-level cache
 	smallRows  = 16
+	expandRows = 32  // fewest rows for which a task of its own is worth the expansion of a panel
 	backDepth  = 256 // weight rows of a backward pass, whole panels
 	backCols   = 96  // weight columns of a backward task: whole blocks and whole tiles
 	groupCols  = kernel.TilePanels * panelRows
@@ -50,7 +51,7 @@ type product struct {
 	backward   func(task, worker int)
 }
 
-// bind makes the method values, once in a workspace's life.
+// product returns the workspace's state of a call, with its method values, made once in a workspace's life.
 func (w *Workspace) product() *product {
 	p := &w.prod
 	if p.packRows == nil {
@@ -118,7 +119,7 @@ func Gemm(p *Pool, ws *Workspace, M, N, K int, alpha float32, a []float32, ars, 
 func (c *product) run(p *Pool, ws *Workspace) {
 	c.pack(p, ws)
 	c.groups = ((c.r0+c.n+panelRows-1)/panelRows - c.r0/panelRows + kernel.TilePanels - 1) / kernel.TilePanels
-	c.splitRows(taskRows)
+	c.splitRows(taskRows, p.Threads())
 	c.perWorker = c.depth()*groupCols + kernel.TileRows()*groupCols
 	c.scratch = ws.F32(c.perWorker * p.Threads())
 	p.Run(c.groups*c.rowTasks, c.forward)
@@ -136,9 +137,19 @@ func (c *product) pack(p *Pool, ws *Workspace) {
 	p.Run((c.m+tile-1)/tile, c.packRows)
 }
 
-// splitRows cuts the output's rows into tasks of about size rows, whole tiles each.
-func (c *product) splitRows(size int) {
-	c.rowTasks = (c.m + size - 1) / size
+// splitRows cuts the output's rows into tasks of at most about size rows, whole tiles each; finer where there
+// are few groups of columns, as in a LoRA product, so that every thread has some. Weights that each task must
+// expand for itself set a limit to that.
+func (c *product) splitRows(size, threads int) {
+	least := kernel.TileRows()
+	if c.w != nil && c.w.DType != F32 {
+		least = expandRows
+	}
+	want := (4*threads + c.groups - 1) / c.groups
+	c.rowTasks = max((c.m+size-1)/size, min(want, c.m/least), 1)
+	if threads == 1 {
+		c.rowTasks = (c.m + size - 1) / size
+	}
 }
 
 // rows is the range of output rows of one of the rowTasks.

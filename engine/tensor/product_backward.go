@@ -30,7 +30,7 @@ func MulRows(p *Pool, ws *Workspace, dx, dy []float32, M int, w *Matrix, r0, r1 
 	c.m, c.n, c.k, c.w, c.r0, c.add = M, w.Cols, k, w, r0, add
 	c.pack(p, ws)
 	c.groups = (c.n + backCols - 1) / backCols
-	c.splitRows(2 * taskRows)
+	c.splitRows(2*taskRows, p.Threads())
 	c.perWorker = backDepth*backCols + panelRows*backCols + kernel.TileRows()*groupCols
 	c.scratch = ws.F32(c.perWorker * p.Threads())
 	p.Run(c.groups*c.rowTasks, c.backward)
