@@ -154,9 +154,7 @@ func strip(p piece, left, right bool) piece {
 	if right {
 		j = max(i, len(strings.TrimRightFunc(p.s, isSpace)))
 	}
-	q := p.slice(i, j)
-	q.head = p.head
-	return q
+	return p.slice(i, j)
 }
 
 // nmt drops control characters and turns the unusual spaces into plain ones, as T5's normaliser does.

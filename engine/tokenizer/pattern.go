@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	regexp2 "github.com/dlclark/regexp2/v2"
@@ -310,9 +311,9 @@ func (t *translator) posix() (string, error) {
 	}
 	name := rest[2:end]
 	s, ok := map[string]string{
-		"alpha": category("L") + category("M") + `\p{Nl}`, "digit": category("Nd"), "alnum": category("L") + category("M") + category("Nd") + `\p{Nl}`,
+		"alpha": alphabetic(), "digit": category("Nd"), "alnum": alphabetic() + category("Nd"),
 		"upper": category("Lu"), "lower": category("Ll"), "punct": category("P") + category("S"), "space": `\s`, "blank": `\t\p{Zs}`,
-		"cntrl": `\p{Cc}`, "xdigit": "0-9a-fA-F", "word": category("L") + category("M") + category("Nd") + `\p{Pc}`, "ascii": `\x00-\x7f`,
+		"cntrl": `\p{Cc}`, "xdigit": "0-9a-fA-F", "word": wordClass(), "ascii": `\x00-\x7f`,
 	}[name]
 	if !ok {
 		return "", fmt.Errorf("POSIX bracket [:%s:] is not supported", name)
@@ -344,13 +345,13 @@ func (t *translator) escape(inClass bool) (string, error) {
 		return wrap(category("Nd")), nil
 	case 'w':
 		t.i += 2
-		return wrap(category("L") + category("M") + category("Nd") + `\p{Pc}`), nil
+		return wrap(wordClass()), nil
 	case 'W', 'D', 'H':
 		if inClass {
 			return "", fmt.Errorf(`\%c inside brackets is not supported`, c)
 		}
 		t.i += 2
-		return map[rune]string{'W': "[^" + category("L") + category("M") + category("Nd") + `\p{Pc}]`, 'D': "[^" + category("Nd") + "]", 'H': "[^0-9a-fA-F]"}[c], nil
+		return map[rune]string{'W': "[^" + wordClass() + "]", 'D': "[^" + category("Nd") + "]", 'H': "[^0-9a-fA-F]"}[c], nil
 	case 'R':
 		t.i += 2
 		return `(?>\r\n|[\n-\r\x85\u2028\u2029])`, nil
@@ -418,6 +419,32 @@ var longCategories = map[string]string{
 	"letter": "L", "uppercaseletter": "Lu", "lowercaseletter": "Ll", "titlecaseletter": "Lt", "modifierletter": "Lm", "otherletter": "Lo",
 	"mark": "M", "nonspacingmark": "Mn", "spacingmark": "Mc", "enclosingmark": "Me", "number": "N", "decimalnumber": "Nd", "letternumber": "Nl",
 	"othernumber": "No", "punctuation": "P", "symbol": "S", "separator": "Z", "other": "C", "alpha": "L", "digit": "Nd", "alnum": "L", "punct": "P",
+}
+
+// circledLetters are symbols that count as alphabetic.
+const circledLetters = "\u24B6-\u24E9\U0001F130-\U0001F149\U0001F150-\U0001F169\U0001F170-\U0001F189"
+
+// wordClass spells \w for the inside of brackets; of the other numbers Oniguruma counts those of Latin-1 alone.
+func wordClass() string {
+	return category("L") + category("M") + category("Nd") + `\p{Nl}\p{Pc}\u00B2\u00B3\u00B9\u00BC-\u00BE` + circledLetters
+}
+
+// alphabetic spells [:alpha:] for the inside of brackets.
+func alphabetic() string {
+	var b strings.Builder
+	b.WriteString(category("L") + `\p{Nl}\u0363-\u036F\u0897\u1DD3-\u1DE6` +
+		"\U00010D69\U00010EFC\U000113B8-\U000113C0\U000113C2\U000113C5\U000113C7-\U000113CA\U000113CC\U000113CD\U0001611E-\U0001612E")
+	for _, r := range unicode.Other_Alphabetic.R16 {
+		for c := rune(r.Lo); c <= rune(r.Hi); c += rune(r.Stride) {
+			b.WriteRune(c)
+		}
+	}
+	for _, r := range unicode.Other_Alphabetic.R32 {
+		for c := rune(r.Lo); c <= rune(r.Hi); c += rune(r.Stride) {
+			b.WriteRune(c)
+		}
+	}
+	return b.String()
 }
 
 // category spells \p{name} for the inside of brackets with the code points that Go's tables lack.

@@ -336,7 +336,7 @@ func unicodeScripts(_ *run, p piece, emit func(piece)) {
 
 // scriptOf names the script of c, "" where it goes with any.
 func scriptOf(c rune) string {
-	if c == ' ' {
+	if c == ' ' || unicode.Is(scriptsSinceOldTable, c) {
 		return ""
 	}
 	if c == 0x30FC {

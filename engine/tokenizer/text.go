@@ -36,18 +36,27 @@ type rewriter struct {
 	track bool
 	buf   []byte
 	off   []int32
+	first int // where in the source the first byte came from, -1 before there is one
 }
 
 func rewrite(p piece, track bool) *rewriter {
-	w := &rewriter{src: p, track: track, buf: make([]byte, 0, len(p.s)+len(p.s)/8+8)}
+	w := &rewriter{src: p, track: track, buf: make([]byte, 0, len(p.s)+len(p.s)/8+8), first: -1}
 	if track {
 		w.off = make([]int32, 0, cap(w.buf)+1)
 	}
 	return w
 }
 
+// from notes where the first byte comes from.
+func (w *rewriter) from(i, n int) {
+	if w.first < 0 && n > 0 {
+		w.first = i
+	}
+}
+
 // keep appends the bytes [i,j) of the source as they are.
 func (w *rewriter) keep(i, j int) {
+	w.from(i, j-i)
 	w.buf = append(w.buf, w.src.s[i:j]...)
 	if w.track {
 		for ; i < j; i++ {
@@ -58,6 +67,7 @@ func (w *rewriter) keep(i, j int) {
 
 // put appends s, all of which stands where byte i of the source stands.
 func (w *rewriter) put(s string, i int) {
+	w.from(i, len(s))
 	w.buf = append(w.buf, s...)
 	if w.track {
 		o := int32(w.src.origin(i))
@@ -80,7 +90,7 @@ func (w *rewriter) putRune(r rune, i, j int) {
 
 // done returns the new piece; what follows it in the caller's text is what followed the source.
 func (w *rewriter) done() piece {
-	p := piece{s: string(w.buf), base: w.src.base, head: w.src.head}
+	p := piece{s: string(w.buf), base: w.src.base, head: w.src.head && w.first <= 0}
 	if w.track {
 		p.off = append(w.off, int32(w.src.origin(len(w.src.s))))
 	}
