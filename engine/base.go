@@ -128,8 +128,8 @@ func (b *Base) check(ids []int32) error {
 		return &LengthError{len(ids), b.cfg.MaxPositions}
 	}
 	for i, id := range ids {
-		if id < 0 || int(id) >= b.cfg.Vocab {
-			return &TokenError{id, i, b.cfg.Vocab}
+		if id < 0 || int(id) >= b.cfg.VocabSize {
+			return &TokenError{id, i, b.cfg.VocabSize}
 		}
 	}
 	return nil

@@ -107,8 +107,8 @@ func (b *Base) allLogits(ids []int32, a *Adapter) []float32 {
 	}
 	addWhole(c, len(ids), a)
 	h, _ := b.dec.Forward(c, ids)
-	out = make([]float32, len(ids)*b.cfg.Vocab)
-	b.logProbs(c, h, ts, func(i int, logits []float32, _ float32) { copy(out[i*b.cfg.Vocab:], logits) })
+	out = make([]float32, len(ids)*b.cfg.VocabSize)
+	b.logProbs(c, h, ts, func(i int, logits []float32, _ float32) { copy(out[i*b.cfg.VocabSize:], logits) })
 	return out
 }
 

@@ -13,7 +13,7 @@ const headBytes = 64 << 20
 
 // headRows is how many rows go through the head together, from the model alone.
 func (b *Base) headRows() int {
-	return max(1, min(256, headBytes/4/b.cfg.Vocab))
+	return max(1, min(256, headBytes/4/b.cfg.VocabSize))
 }
 
 // logits writes the logits (n, V) of hidden rows h (n, D).

@@ -2,7 +2,9 @@ package engine
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
+	"io"
 	"math"
 
 	"hone/engine/tensor"
@@ -64,4 +66,36 @@ func readF32(dst []float32, data []byte) {
 	for i := range dst {
 		dst[i] = math.Float32frombits(binary.LittleEndian.Uint32(data[4*i:]))
 	}
+}
+
+// SaveModel writes the trained weights of full fine-tuning as a Hugging Face folder, all or nothing: config.json
+// and model.safetensors in f32.
+func (t *Trainer) SaveModel(dir string) error {
+	if t.adapter != nil {
+		return errors.New("save model: this run trains an adapter, which Adapter.Save writes")
+	}
+	var ts []weights.Tensor
+	for _, s := range t.slots {
+		ts = append(ts, f32Tensor(s.Name, s.Shape, s.W))
+	}
+	f, err := weights.CreateFolder(dir)
+	if err != nil {
+		return fmt.Errorf("save model: %w", err)
+	}
+	defer f.Abort()
+	if err := f.Write("model.safetensors", func(w io.Writer) error {
+		return weights.WriteSafetensors(w, ts, map[string]string{"format": "pt"})
+	}); err != nil {
+		return fmt.Errorf("save model: %w", err)
+	}
+	if err := f.Write("config.json", func(w io.Writer) error {
+		_, err := w.Write(t.base.model.Config)
+		return err
+	}); err != nil {
+		return fmt.Errorf("save model: %w", err)
+	}
+	if err := f.Commit(); err != nil {
+		return fmt.Errorf("save model: %w", err)
+	}
+	return nil
 }

@@ -192,14 +192,14 @@ func (b *builder) mlp(i int, bias bool) *nn.MLP {
 // decoder takes the embedding, then the layers that block makes, then the final norm and the head.
 func (b *builder) decoder(tiedByDefault bool, normOffset float32, block func(i int) *nn.Block) *nn.Decoder {
 	d := b.dec
-	d.Embed = b.matrix("model.embed_tokens.weight", b.Vocab, b.Hidden)
+	d.Embed = b.matrix("model.embed_tokens.weight", b.VocabSize, b.Hidden)
 	for i := range b.Layers {
 		d.Blocks = append(d.Blocks, block(i))
 	}
 	d.Norm = b.norm("model.norm", b.Hidden, normOffset)
 	d.Head = d.Embed
 	if !b.tied(tiedByDefault) {
-		d.Head = b.matrix("lm_head.weight", b.Vocab, b.Hidden)
+		d.Head = b.matrix("lm_head.weight", b.VocabSize, b.Hidden)
 	}
 	return d
 }

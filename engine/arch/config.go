@@ -16,7 +16,7 @@ import (
 // nothing in a config is ever executed.
 type Config struct {
 	ModelType    string  `json:"model_type"`
-	Vocab        int     `json:"vocab_size"`
+	VocabSize    int     `json:"vocab_size"`
 	Hidden       int     `json:"hidden_size"`
 	Intermediate int     `json:"intermediate_size"`
 	Layers       int     `json:"num_hidden_layers"`
@@ -136,7 +136,7 @@ func (c *Config) checkShape() error {
 		key    string
 		v, max int
 	}{
-		{"vocab_size", c.Vocab, 1 << 22}, {"hidden_size", c.Hidden, 1 << 17}, {"intermediate_size", c.Intermediate, 1 << 20},
+		{"vocab_size", c.VocabSize, 1 << 22}, {"hidden_size", c.Hidden, 1 << 17}, {"intermediate_size", c.Intermediate, 1 << 20},
 		{"num_hidden_layers", c.Layers, 1024}, {"num_attention_heads", c.Heads, 4096}, {"num_key_value_heads", c.KVHeads, 4096},
 		{"head_dim", c.HeadDim, 4096}, {"max_position_embeddings", c.MaxPositions, 1 << 28},
 	} {
