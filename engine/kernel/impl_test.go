@@ -58,8 +58,10 @@ var offsets = []int{0, 1, 3, 7}
 
 func eachLength(f func(n, off int)) {
 	for n := range 71 {
-		for _, off := range offsets {
-			f(n, off)
+		for i, off := range offsets {
+			if !testing.Short() || (n+i)%4 == 0 {
+				f(n, off)
+			}
 		}
 	}
 	f(1000, 1)
