@@ -69,7 +69,7 @@ func TestGoldenAdapters(t *testing.T) {
 			}
 		})
 	}
-	if read < 10 {
+	if read == 0 {
 		t.Errorf("read only %d of %d golden adapters", read, len(dirs))
 	}
 }
