@@ -21,7 +21,7 @@ func (r *run) guard(loss float64) string {
 	if r.FirstLoss == nil {
 		r.FirstLoss = &loss
 	}
-	limit := explosionFactor * max(*r.FirstLoss, math.Log(float64(r.model.Base.Config().Vocab)))
+	limit := explosionFactor * max(*r.FirstLoss, math.Log(float64(r.model.Base.Config().VocabSize)))
 	if loss <= limit {
 		r.Exploding = 0
 		return ""

@@ -5,6 +5,7 @@ import (
 	"image/color"
 	"io"
 	"math"
+	"strconv"
 
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/plotter"
@@ -33,11 +34,13 @@ func PlotLoss(w io.Writer, title string, metrics []Metric) error {
 	}
 	p := plot.New()
 	p.Title.Text, p.X.Label.Text, p.Y.Label.Text = title, "step", "loss (nats a trained token)"
-	p.Title.TextStyle.Font.Size, p.X.Label.TextStyle.Font.Size, p.Y.Label.TextStyle.Font.Size = vg.Points(13), vg.Points(11), vg.Points(11)
+	for style, size := range map[*draw.TextStyle]float64{&p.Title.TextStyle: 13, &p.X.Label.TextStyle: 11, &p.Y.Label.TextStyle: 11,
+		&p.X.Tick.Label: 10, &p.Y.Tick.Label: 10, &p.Legend.TextStyle: 10} {
+		style.Font.Variant, style.Font.Size = "Sans", vg.Points(size)
+	}
+	p.X.Tick.Marker, p.Y.Tick.Marker = plot.TickerFunc(ticks), plot.TickerFunc(ticks)
 	p.Title.Padding, p.X.Padding, p.Y.Padding = vg.Points(8), vg.Points(6), vg.Points(6)
 	p.Legend.Top, p.Legend.Padding, p.Legend.YOffs, p.Legend.XOffs = true, vg.Points(3), vg.Points(-6), vg.Points(-6)
-	p.Legend.TextStyle.Font.Size = vg.Points(10)
-	p.X.Min, p.Y.Min = 0, 0
 	grid := plotter.NewGrid()
 	grid.Horizontal.Color, grid.Vertical.Color = grey, grey
 	p.Add(grid)
@@ -51,7 +54,8 @@ func PlotLoss(w io.Writer, title string, metrics []Metric) error {
 			return fmt.Errorf("plot loss: %w", err)
 		}
 	}
-	p.Y.Max *= 1.05
+	p.X.Min, p.Y.Min = 0, min(0, p.Y.Min)
+	p.X.Max, p.Y.Max = max(1, p.X.Max*1.01), max(1e-3, p.Y.Max*1.05)
 	canvas := vgimg.NewWith(vgimg.UseWH(8*vg.Inch, 4.5*vg.Inch), vgimg.UseDPI(150))
 	p.Draw(draw.Crop(draw.New(canvas), vg.Points(8), vg.Points(-14), vg.Points(8), vg.Points(-8)))
 	if _, err := (vgimg.PngCanvas{Canvas: canvas}).WriteTo(w); err != nil {
@@ -73,6 +77,14 @@ func addLosses(p *plot.Plot, steps plotter.XYs) error {
 	}
 	mean.Color, mean.Width = blue, vg.Points(2)
 	p.Add(each, mean)
+	if len(steps) < 30 { // few enough to be seen one by one
+		points, err := plotter.NewScatter(steps)
+		if err != nil {
+			return err
+		}
+		points.Color, points.Shape, points.Radius = blue, draw.CircleGlyph{}, vg.Points(2.5)
+		p.Add(points)
+	}
 	p.Legend.Add("training, each step", each)
 	p.Legend.Add(fmt.Sprintf("training, mean of about %d steps", window), mean)
 	return nil
@@ -98,6 +110,22 @@ func smoothed(xys plotter.XYs, window int) plotter.XYs {
 	for i, xy := range xys {
 		sum, weight = sum*decay+xy.Y, weight*decay+1
 		out[i] = plotter.XY{X: xy.X, Y: sum / weight}
+	}
+	return out
+}
+
+// ticks puts between five and ten round numbers on an axis.
+func ticks(low, high float64) (out []plot.Tick) {
+	step := math.Pow(10, math.Floor(math.Log10((high-low)/5)))
+	for _, m := range []float64{5, 2} {
+		if (high-low)/(step*m) >= 5 {
+			step *= m
+			break
+		}
+	}
+	for i := math.Ceil(low / step); i*step <= high; i++ {
+		v := i * step
+		out = append(out, plot.Tick{Value: v, Label: strconv.FormatFloat(v, 'g', 6, 64)})
 	}
 	return out
 }

@@ -225,7 +225,7 @@ func (r *run) encode(train, valid *data.File) (err error) {
 		return err
 	}
 	config := r.model.Base.Config()
-	e := &data.Encoder{Tokenizer: r.model.Tokenizer, Template: r.model.Template, EOS: r.model.EOS, Vocab: config.Vocab, Now: day}
+	e := &data.Encoder{Tokenizer: r.model.Tokenizer, Template: r.model.Template, EOS: r.model.EOS, Vocab: config.VocabSize, Now: day}
 	o := batch.Options{MaxLength: r.c.MaxLength, Truncate: r.c.Truncate}
 	if config.MaxPositions > 0 && config.MaxPositions < o.MaxLength {
 		o.MaxLength, o.Key = config.MaxPositions, "the model's positions,"
