@@ -73,7 +73,8 @@ func createFolder(d disk, target string) (*Folder, error) {
 	return &Folder{disk: d, target: target, temp: temp, manifest: Manifest{Version: manifestVersion, Files: map[string]ManifestFile{}}}, nil
 }
 
-// RecoverFolder finishes or undoes what a crash interrupted in replacing target: it removes temporary folders,
+// RecoverFolder finishes or undoes what a crash interrupted in replacing the folder (or, by WriteFileAtomic, the
+// file) at target: it removes temporary folders,
 // and puts the old folder back if the crash came between taking it away and putting the new one in place (which
 // happens only where the system cannot swap two folders in one step).
 func RecoverFolder(target string) error {

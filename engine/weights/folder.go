@@ -17,7 +17,10 @@ const maxJSON = 64 << 20
 // maxConfig caps config.json and adapter_config.json, of which every field is kept.
 const maxConfig = 4 << 20
 
-const indexName = "model.safetensors.index.json"
+const (
+	singleName = "model.safetensors"
+	indexName  = "model.safetensors.index.json"
+)
 
 // openFolder opens a folder in Hugging Face layout, or one that holds a single GGUF file.
 func openFolder(dir string, reorder bool) (*Model, error) {
@@ -38,7 +41,7 @@ func openSafetensors(path string) (*Model, error) {
 
 // folderWeights finds the weight files of a folder.
 func folderWeights(dir string) ([]string, error) {
-	single := filepath.Join(dir, "model.safetensors")
+	single := filepath.Join(dir, singleName)
 	if exists(single) {
 		return []string{single}, nil
 	}
@@ -138,7 +141,7 @@ func openHuggingFace(path, dir string, files []string) (m *Model, err error) {
 			return m, err
 		}
 	}
-	if len(files) > 1 || exists(filepath.Join(dir, indexName)) && path == dir {
+	if path == dir && filepath.Base(files[0]) != singleName { // an index beside the single file means nothing
 		if err = m.checkIndex(dir); err != nil {
 			return m, err
 		}

@@ -146,6 +146,14 @@ func TestShards(t *testing.T) {
 	}
 }
 
+func TestIndexBesideSingleFileMeansNothing(t *testing.T) {
+	m, err := Open(folder(t, map[string]string{"config.json": "{}", "model.safetensors": encoded(t, floats("a", []int{1}, 1)), indexName: `{"weight_map":{"z":"9.safetensors"}}`}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.Close()
+}
+
 func TestOpenRefuses(t *testing.T) {
 	dir := t.TempDir()
 	for name, text := range map[string]string{"a.gguf": "GGUX", "a.txt": "hello", "a.pt": "\x80\x02}q\x00.", "a.bin": "PK\x03\x04", "empty.gguf": "", "a.pkl": "(lp0\n."} {
@@ -232,5 +240,30 @@ func TestOpenSmolLM2(t *testing.T) {
 	var c map[string]any
 	if err := json.Unmarshal(m.Config, &c); err != nil || c["rms_norm_eps"] != 1e-5 || c["rope_theta"] != 100000.0 || c["head_dim"] != 64.0 {
 		t.Errorf("config %s", m.Config)
+	}
+}
+
+// The embedding of the reference run is a look-up in the Q8_0 table, so it must come out bit for bit.
+func TestSmolLM2Embedding(t *testing.T) {
+	m, err := Open(testModel(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	ref, _, closer, err := ReadSafetensors(golden.Path(t, "smollm2/hidden.safetensors"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closer.Close()
+	const hidden = 576
+	embed := m.Tensors["model.embed_tokens.weight"]
+	size := len(embed.Data) / embed.Shape[0]
+	want := AsF32(ref["hidden.0"])
+	for i, id := range AsF32(ref["input_ids"]) {
+		at := int(id) * size
+		got := AsF32(Tensor{DType: embed.DType, Shape: []int{1, hidden}, Data: embed.Data[at : at+size]})
+		if !slices.Equal(got, want[i*hidden:(i+1)*hidden]) {
+			t.Errorf("the embedding of token %v differs", id)
+		}
 	}
 }

@@ -134,3 +134,18 @@ func FuzzAdapterConfig(f *testing.F) {
 		}
 	})
 }
+
+func FuzzConfig(f *testing.F) {
+	f.Add([]byte(`{"model_type":"llama","hidden_size":64,"rms_norm_eps":1e-05,"eos_token_id":[1,2],"auto_map":{"AutoModel":"x.Y"}}`))
+	f.Add([]byte(`{"text_config":{"num_hidden_layers":1000000000},"chat_template":[{"name":"default","template":"x"}]}`))
+	f.Add([]byte(`{"rms_norm_eps":NaN,"quantization_config":{"quant_method":7},"bos_token":{"content":"a"}}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		typed(t, checkConfig("x", data))
+		var c struct {
+			EOS      ids          `json:"eos_token_id"`
+			Template chatTemplate `json:"chat_template"`
+			BOS      tokenText    `json:"bos_token"`
+		}
+		typed(t, decodeJSON("x", data, &c))
+	})
+}
