@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"slices"
 
 	"hone/engine/nn"
 )
@@ -218,6 +217,3 @@ func (c *Config) slides(i, pattern int) bool {
 	}
 	return (i+1)%pattern != 0
 }
-
-// has reports whether layer_types names the kind.
-func (c *Config) has(kind string) bool { return slices.Contains(c.LayerTypes, kind) }

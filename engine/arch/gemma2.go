@@ -31,15 +31,16 @@ func checkGemma(c *Config) error {
 	if g, err := c.gate(); err != nil || g != nn.GELUTanh {
 		return fmt.Errorf("config: %s with activation %q is not supported", c.ModelType, c.Act)
 	}
+	if c.QueryPreScalar == 0 {
+		c.QueryPreScalar = 256 // what the family's own code takes where the key is absent
+	}
 	return nil
 }
 
 // gemmaAttention takes layer i's projections; scores are scaled by query_pre_attn_scalar, not by the head size.
 func (b *builder) gemmaAttention(i int, rope *nn.Rope) *nn.SelfAttention {
 	attn := b.attention(i, b.AttnBias, b.AttnBias, rope)
-	if b.QueryPreScalar > 0 {
-		attn.Scale = float32(1 / math.Sqrt(b.QueryPreScalar))
-	}
+	attn.Scale = float32(1 / math.Sqrt(b.QueryPreScalar))
 	return attn
 }
 

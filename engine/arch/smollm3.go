@@ -22,7 +22,7 @@ var smollm3 = family{
 			if !b.rotates(i) {
 				attn.Rope = nil
 			}
-			attn.Window = b.qwenWindow(i)
+			attn.Window = b.smollm3Window(i)
 			return b.preNorm(i, attn, b.mlp(i, b.MLPBias))
 		})
 	},
@@ -38,4 +38,17 @@ func (b *builder) rotates(i int) bool {
 		interval = 4
 	}
 	return (i+1)%interval != 0
+}
+
+// smollm3Window is the window of layer i: where sliding is on, layer_types decides, else the layers without
+// positions slide.
+func (b *builder) smollm3Window(i int) int {
+	slides := !b.rotates(i)
+	if len(b.LayerTypes) > 0 {
+		slides = b.LayerTypes[i] == "sliding_attention"
+	}
+	if !b.UseSlidingWindow || !slides {
+		return 0
+	}
+	return b.window()
 }
