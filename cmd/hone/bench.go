@@ -213,7 +213,7 @@ func randomIDs(base *engine.Base, n int, stream uint64) []int32 {
 	r := rand.New(rand.NewPCG(1, stream)) //nolint:gosec // not a secret
 	ids := make([]int32, n)
 	for i := range ids {
-		ids[i] = r.Int32N(int32(base.Config().Vocab)) //nolint:gosec // vocabularies are far below 2^31
+		ids[i] = r.Int32N(int32(base.Config().VocabSize)) //nolint:gosec // vocabularies are far below 2^31
 	}
 	return ids
 }

@@ -107,7 +107,11 @@ func (t *trainProgress) report(p tune.Progress) {
 		t.meter.showLeft(p.Step, p.Steps, fmt.Sprintf("loss %.4f  %.0f tokens/s", p.SmoothedLoss, p.TokensPerSecond), p.ETA)
 	case tune.Validated:
 		t.meter.note(fmt.Sprintf("step %d: validation loss %.4f, token accuracy %.3f", p.Step, p.ValidLoss, p.ValidAccuracy))
-	case tune.Loading, tune.Started, tune.Paused, tune.Warned:
+	case tune.Loading:
+		t.meter.note("reading " + p.Message)
+	case tune.Warned:
+		t.meter.note("warning: " + p.Message)
+	case tune.Started, tune.Paused:
 		t.meter.note(p.Message)
 	}
 }
