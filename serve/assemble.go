@@ -40,7 +40,7 @@ func newAssembler(tok *tokenizer.Tokenizer, r Request) assembler {
 
 // push takes a generated token and returns what may be emitted now; stopped says that a stop string is complete.
 func (a *assembler) push(t engine.Token) (text string, tokens []Token, stopped bool) {
-	token := Token{ID: t.ID, LogProb: finite(t.LogProb), Top: a.candidates(t.Top)}
+	token := Token{ID: t.ID, LogProb: Finite(t.LogProb), Top: a.candidates(t.Top)}
 	if a.tok == nil {
 		return "", []Token{token}, false
 	}
@@ -150,7 +150,7 @@ func Candidates(tok *tokenizer.Tokenizer, top []engine.TokenLogProb) []Candidate
 	}
 	out := make([]Candidate, len(top))
 	for i, t := range top {
-		out[i] = Candidate{ID: t.ID, LogProb: finite(t.LogProb)}
+		out[i] = Candidate{ID: t.ID, LogProb: Finite(t.LogProb)}
 		if tok != nil {
 			out[i].Bytes = tok.Bytes(t.ID)
 			out[i].Text = strings.ToValidUTF8(string(out[i].Bytes), "\ufffd")
@@ -159,8 +159,8 @@ func Candidates(tok *tokenizer.Tokenizer, top []engine.TokenLogProb) []Candidate
 	return out
 }
 
-// finite keeps a log-probability inside what JSON can carry: a token ruled out has −∞, written as OpenAI does.
-func finite(lp float32) float64 {
+// Finite keeps a log-probability inside what JSON can carry: a token ruled out has −∞, written as OpenAI does.
+func Finite(lp float32) float64 {
 	if v := float64(lp); v >= -9999 && !math.IsNaN(v) {
 		return v
 	}

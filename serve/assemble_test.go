@@ -98,3 +98,15 @@ func FuzzStopMatcher(f *testing.F) {
 		}
 	})
 }
+
+func TestTexts(t *testing.T) {
+	tok := byteTokenizer(t)
+	got := Texts(tok, append([]int32{imStart}, ids("aé\xe2")...))
+	want := []string{"", "a", "", "é", "\ufffd"}
+	if strings.Join(got, "|") != strings.Join(want, "|") {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if got := Texts(tok, []int32{imStart}); len(got) != 1 || got[0] != "" {
+		t.Errorf("a control token alone: %q", got)
+	}
+}

@@ -9,7 +9,7 @@ import (
 // take adds a generated token to the request's text and says whether the text goes on.
 func (j *job) take(t engine.Token, eos []int32) (more bool) {
 	j.usage.Completion++
-	if !j.req.IgnoreEOS && slices.Contains(eos, t.ID) {
+	if !j.req.IgnoreEOS && (slices.Contains(eos, t.ID) || slices.Contains(j.req.EOS, t.ID)) {
 		j.end(FinishStop, nil)
 		return false
 	}

@@ -31,6 +31,8 @@ type Scheduler struct {
 	decoder Decoder
 	options Options
 
+	endOfTurn func() []int32 // computed once
+
 	mu      sync.Mutex
 	waiting []*job
 	running int // len(active), for Stats
@@ -77,7 +79,14 @@ func NewOver(d Decoder, m Model, o Options) *Scheduler {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Scheduler{model: m, decoder: d, options: o, wake: make(chan struct{}, 1), done: make(chan struct{})}
+	s := &Scheduler{model: m, decoder: d, options: o, wake: make(chan struct{}, 1), done: make(chan struct{})}
+	s.endOfTurn = sync.OnceValue(func() []int32 {
+		if m.Template == nil || m.Tokenizer == nil {
+			return nil
+		}
+		return m.Template.EndOfTurn(m.Tokenizer)
+	})
+	return s
 }
 
 // Model is what the scheduler serves.
@@ -88,6 +97,9 @@ func (s *Scheduler) Context() int { return s.decoder.Context() }
 
 // VocabSize is the number of token ids of the model.
 func (s *Scheduler) VocabSize() int { return s.decoder.VocabSize() }
+
+// EndOfTurn is the ids that end an assistant's turn under the model's chat template.
+func (s *Scheduler) EndOfTurn() []int32 { return s.endOfTurn() }
 
 // Stats are the numbers of a moment.
 type Stats struct {
@@ -130,6 +142,9 @@ func (s *Scheduler) check(r Request) (limit int, err error) {
 	}
 	if slices.Contains(r.Stop, "") {
 		return 0, &RequestError{"Stop", "holds an empty string"}
+	}
+	if err := r.Sampling.Validate(); err != nil {
+		return 0, &RequestError{"Sampling", err.Error()}
 	}
 	for id := range r.Sampling.LogitBias {
 		if id < 0 || int(id) >= s.decoder.VocabSize() {

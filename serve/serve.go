@@ -28,7 +28,8 @@ type Request struct {
 	Prompt    []int32         // at least one token, and fewer than the context holds
 	MaxTokens int             // most tokens to generate; 0, or more than the context has left: all it has left
 	Stop      []string        // the text ends before the first of these to be complete; none may be empty
-	IgnoreEOS bool            // go on past EOS until MaxTokens
+	EOS       []int32         // ids that end this text besides Model.EOS, as Scheduler.EndOfTurn for a chat
+	IgnoreEOS bool            // go on past all of them until MaxTokens
 	Continues bool            // the text goes on from the prompt's last token instead of opening a new message, which decides whether a SentencePiece model's first space is kept
 	Sampling  engine.Sampling
 }

@@ -1,0 +1,34 @@
+package api
+
+import (
+	"fmt"
+	"net/http"
+
+	"hone/platform/openai"
+)
+
+func (s *Server) listModels(w http.ResponseWriter, _ *http.Request) {
+	var models []openai.Model
+	for _, m := range s.registry.List() {
+		models = append(models, openai.NewModel(m.ID, m.Created.Unix(), m.OwnedBy))
+	}
+	writeJSON(w, http.StatusOK, openai.NewModelList(models))
+}
+
+func (s *Server) getModel(w http.ResponseWriter, r *http.Request) {
+	m, err := s.lookup(r.PathValue("model"))
+	if err != nil {
+		writeError(w, err)
+		return
+	}
+	writeJSON(w, http.StatusOK, openai.NewModel(m.ID, m.Created.Unix(), m.OwnedBy))
+}
+
+func (s *Server) lookup(name string) (Model, error) {
+	m, ok := s.registry.Lookup(name)
+	if !ok {
+		return Model{}, &httpError{http.StatusNotFound, openai.NewError(openai.TypeInvalidRequest, "model", "model_not_found",
+			fmt.Sprintf("The model '%s' does not exist or you do not have access to it.", clip(name)))}
+	}
+	return m, nil
+}
