@@ -44,11 +44,15 @@ func (t *Tokenizer) EncodeChecked(text string, o Options) ([]int32, error) {
 // EncodeSpans tokenises text once, as a whole. Special tokens, and tokens that look like them (<|…|>), are matched
 // only where no byte of them lies in one of the literal spans, which ascend; all other text is tokenised as if the
 // spans were not there, so a word may cross a border. starts[i] is the offset in text of the first byte of token i,
-// within a character where the token begins there. No BOS or EOS is added.
+// within a character where the token begins there; starts never fall, so where a normaliser swaps two marks both
+// count from the later one. No BOS or EOS is added.
 func (t *Tokenizer) EncodeSpans(text string, literal []Span) (ids []int32, starts []int) {
 	r := &run{track: true}
 	allowed := func(tok *addedToken, i, j int) bool { return !tok.guarded() || !touches(literal, i, j) }
 	t.encode(r, text, allowed)
+	for i := 1; i < len(r.starts); i++ {
+		r.starts[i] = max(r.starts[i], r.starts[i-1])
+	}
 	return r.ids, r.starts
 }
 

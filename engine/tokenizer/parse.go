@@ -37,7 +37,7 @@ type modelSettings struct {
 
 // addedSpec is one entry of added_tokens.
 type addedSpec struct {
-	ID         int64
+	ID         int64 `json:"id"`
 	Content    string
 	Special    bool
 	Normalized bool
