@@ -188,6 +188,7 @@ type (
 	blockStmt struct { // a new scope with output as it comes: block, autoescape
 		pos
 		body []stmt
+		top  bool // sees only what was set outside loops and macros
 	}
 	generationStmt struct {
 		pos

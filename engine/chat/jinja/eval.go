@@ -270,7 +270,7 @@ func (in *interp) iterate(v Value) ([]Value, error) {
 	case *Dict:
 		return x.keys, in.charge(len(x.keys))
 	case *seq:
-		return x.take(), nil
+		return x.take()
 	case *pyRange:
 		return x.items(), in.count(int(x.length()))
 	case Text:

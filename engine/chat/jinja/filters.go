@@ -13,7 +13,7 @@ type filterFunc func(in *interp, v Value, a *args) (Value, error)
 var filters = map[string]filterFunc{
 	"abs":         absFilter,
 	"attr":        attrFilter,
-	"batch":       batchFilter,
+	"batch":       lazily(batchFilter),
 	"capitalize":  textFilter(capitalize),
 	"center":      centerFilter,
 	"count":       lengthFilter,
@@ -35,7 +35,7 @@ var filters = map[string]filterFunc{
 	"length":      lengthFilter,
 	"list":        listFilter,
 	"lower":       textFilter(lower),
-	"map":         mapFilter,
+	"map":         lazily(mapFilter),
 	"max":         extreme(false),
 	"min":         extreme(true),
 	"pprint":      pprintFilter,
@@ -47,7 +47,7 @@ var filters = map[string]filterFunc{
 	"safe":        safeFilter,
 	"select":      selectFilter(false, true),
 	"selectattr":  selectFilter(true, true),
-	"slice":       sliceFilter,
+	"slice":       lazily(sliceFilter),
 	"sort":        sortFilter,
 	"string":      stringFilter,
 	"striptags":   striptagsFilter,
@@ -56,7 +56,7 @@ var filters = map[string]filterFunc{
 	"tojson":      toJSON,
 	"trim":        trimFilter,
 	"truncate":    truncateFilter,
-	"unique":      uniqueFilter,
+	"unique":      lazily(uniqueFilter),
 	"upper":       textFilter(upper),
 	"urlencode":   urlencodeFilter,
 	"wordcount":   wordcountFilter,
@@ -79,8 +79,9 @@ func textFilter(f func(Text) Text) filterFunc {
 
 // titleWords is Jinja's own title: words begin after space, hyphens and opening brackets.
 func titleWords(t Text) Text {
+	low := lowerer(t)
 	start := true
-	return t.mapRunes(func(_ int, r rune) string {
+	return t.mapRunes(func(i int, r rune) string {
 		if isSpace(r) || strings.ContainsRune("-({[<", r) {
 			start = true
 			return string(r)
@@ -89,7 +90,7 @@ func titleWords(t Text) Text {
 			start = false
 			return upperRune(r)
 		}
-		return lowerRune(r)
+		return low(i, r)
 	})
 }
 
@@ -216,13 +217,15 @@ func listFilter(in *interp, v Value, a *args) (Value, error) {
 }
 
 func itemsFilter(in *interp, v Value, a *args) (Value, error) {
-	switch x := v.(type) {
-	case *undefined:
-		return &seq{kind: "generator", once: true}, nil
-	case *Dict:
-		return &seq{kind: "generator", once: true, items: x.pairs()}, nil
-	}
-	return nil, typeErr("Can only get item pairs from a mapping.")
+	return generator(func() ([]Value, error) {
+		switch x := v.(type) {
+		case *undefined:
+			return nil, nil
+		case *Dict:
+			return x.pairs(), in.count(x.Len())
+		}
+		return nil, typeErr("Can only get item pairs from a mapping.")
+	}), nil
 }
 
 func stringFilter(in *interp, v Value, a *args) (Value, error) { return in.str(v) }
@@ -319,9 +322,9 @@ func roundFilter(in *interp, v Value, a *args) (Value, error) {
 	}
 	scale := math.Pow(10, float64(places))
 	if method == "ceil" {
-		return Float(math.Ceil(f*scale) / scale), nil
+		return Float((math.Ceil(f*scale) + 0) / scale), nil // + 0: no minus zero, as from an int
 	}
-	return Float(math.Floor(f*scale) / scale), nil
+	return Float((math.Floor(f*scale) + 0) / scale), nil
 }
 
 func reverseFilter(in *interp, v Value, a *args) (Value, error) {
@@ -329,8 +332,9 @@ func reverseFilter(in *interp, v Value, a *args) (Value, error) {
 	case Text:
 		return in.slice(x, nil, nil, Int(-1))
 	case *seq:
-		if x.once {
-			return nil, typeErr("argument must be iterable")
+		if x.once { // no reversed() of an iterator: a list
+			items, err := x.take()
+			return newList(reversed(items)), err
 		}
 	}
 	items, err := in.iterate(v)
@@ -447,7 +451,7 @@ func indentFilter(in *interp, v Value, a *args) (Value, error) {
 	if err != nil {
 		return nil, err
 	}
-	t, err := in.str(v)
+	t, err := textArg("indent", v)
 	if err != nil {
 		return nil, err
 	}
@@ -567,15 +571,15 @@ func truncateFilter(in *interp, v Value, a *args) (Value, error) {
 			return nil, err
 		}
 	}
-	t, err := in.str(v)
-	if err != nil {
-		return nil, err
-	}
 	if n < end.runes() || leeway < 0 {
 		return nil, valueErr("truncate: expected length >= %d and leeway >= 0", end.runes())
 	}
-	if t.runes() <= n+leeway {
-		return t, nil
+	if have, err := length(v); err != nil || have <= n+leeway {
+		return v, err
+	}
+	t, err := textArg("truncate", v)
+	if err != nil {
+		return nil, err
 	}
 	cut, err := in.slice(t, nil, Int(n-end.runes()), nil)
 	if err != nil {

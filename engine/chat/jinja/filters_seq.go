@@ -57,10 +57,33 @@ func (in *interp) pluck(items []Value, path, def Value) ([]Value, error) {
 }
 
 // generator is what filters that Python writes with yield return.
-func generator(items []Value) *seq { return &seq{kind: "generator", items: items, once: true} }
+func generator(pull func() ([]Value, error)) *seq {
+	return &seq{kind: "generator", pull: pull, once: true}
+}
 
-func mapFilter(in *interp, v Value, a *args) (Value, error) {
-	items, err := in.iterate(v)
+// lazily makes of a filter that gives items one that looks at nothing before the items are wanted.
+func lazily(f func(in *interp, v Value, a *args) ([]Value, error)) filterFunc {
+	return func(in *interp, v Value, a *args) (Value, error) {
+		return generator(func() ([]Value, error) {
+			defer func() { in.depth-- }()
+			if err := in.nested(); err != nil { // generators over generators
+				return nil, err
+			}
+			return f(in, v, a)
+		}), nil
+	}
+}
+
+// iterateTrue is iterate for filters that look at nothing that is false, None included.
+func (in *interp) iterateTrue(v Value) ([]Value, error) {
+	if !truth(v) {
+		return nil, nil
+	}
+	return in.iterate(v)
+}
+
+func mapFilter(in *interp, v Value, a *args) ([]Value, error) {
+	items, err := in.iterateTrue(v)
 	if err != nil {
 		return nil, err
 	}
@@ -70,7 +93,7 @@ func mapFilter(in *interp, v Value, a *args) (Value, error) {
 			return nil, err
 		}
 		items, err = in.pluck(items, p[0], p[1])
-		return generator(items), err
+		return items, err
 	}
 	if len(a.pos) == 0 {
 		return nil, errf(KindRuntime, "map requires a filter argument")
@@ -86,13 +109,13 @@ func mapFilter(in *interp, v Value, a *args) (Value, error) {
 			return nil, err
 		}
 	}
-	return generator(out), nil
+	return out, nil
 }
 
 // selectFilter makes select, reject, selectattr and rejectattr.
 func selectFilter(byAttr, keep bool) filterFunc {
-	return func(in *interp, v Value, a *args) (Value, error) {
-		items, err := in.iterate(v)
+	return lazily(func(in *interp, v Value, a *args) ([]Value, error) {
+		items, err := in.iterateTrue(v)
 		if err != nil {
 			return nil, err
 		}
@@ -133,8 +156,8 @@ func selectFilter(byAttr, keep bool) filterFunc {
 				out = append(out, it)
 			}
 		}
-		return generator(out), nil
-	}
+		return out, nil
+	})
 }
 
 // fold is what case-insensitive filters compare.
@@ -284,7 +307,7 @@ func extreme(smallest bool) filterFunc {
 	}
 }
 
-func uniqueFilter(in *interp, v Value, a *args) (Value, error) {
+func uniqueFilter(in *interp, v Value, a *args) ([]Value, error) {
 	p, err := a.bind("unique", 0, "case_sensitive", "attribute")
 	if err != nil {
 		return nil, err
@@ -310,7 +333,7 @@ func uniqueFilter(in *interp, v Value, a *args) (Value, error) {
 			out = append(out, it)
 		}
 	}
-	return generator(out), in.charge(len(items))
+	return out, in.charge(len(items))
 }
 
 func sumFilter(in *interp, v Value, a *args) (Value, error) {
@@ -387,7 +410,7 @@ func groupbyFilter(in *interp, v Value, a *args) (Value, error) {
 	return newList(out), nil
 }
 
-func batchFilter(in *interp, v Value, a *args) (Value, error) {
+func batchFilter(in *interp, v Value, a *args) ([]Value, error) {
 	p, err := a.bind("batch", 1, "linecount", "fill_with")
 	if err != nil {
 		return nil, err
@@ -420,10 +443,10 @@ func batchFilter(in *interp, v Value, a *args) (Value, error) {
 		}
 		out = append(out, newList(cur))
 	}
-	return generator(out), nil
+	return out, nil
 }
 
-func sliceFilter(in *interp, v Value, a *args) (Value, error) {
+func sliceFilter(in *interp, v Value, a *args) ([]Value, error) {
 	p, err := a.bind("slice", 1, "slices", "fill_with")
 	if err != nil {
 		return nil, err
@@ -456,7 +479,7 @@ func sliceFilter(in *interp, v Value, a *args) (Value, error) {
 		}
 		out = append(out, newList(part))
 	}
-	return generator(out), nil
+	return out, nil
 }
 
 // striptagsFilter drops comments and tags and makes every run of space one blank.
@@ -554,7 +577,7 @@ func wordwrapFilter(in *interp, v Value, a *args) (Value, error) {
 			return nil, err
 		}
 	}
-	t, err := in.str(v)
+	t, err := textArg("wordwrap", v)
 	if err != nil {
 		return nil, err
 	}
@@ -573,6 +596,9 @@ func wordwrapFilter(in *interp, v Value, a *args) (Value, error) {
 	return in.join(sep, lines)
 }
 
+// wrapSpace is what wrapping counts as blank: ASCII alone.
+func wrapSpace(r rune) bool { return r >= 9 && r <= 13 || r == ' ' }
+
 // chunks cuts a line into words and runs of blanks; hyphens end a chunk inside a word where asked.
 func chunks(t Text, hyphens bool) []Text {
 	var out []Text
@@ -582,7 +608,7 @@ func chunks(t Text, hyphens bool) []Text {
 	for i, r := range rs {
 		w := len(string(r))
 		end := at + w
-		cut := i+1 == len(rs) || isSpace(r) != isSpace(rs[i+1])
+		cut := i+1 == len(rs) || wrapSpace(r) != wrapSpace(rs[i+1])
 		if hyphens && r == '-' && i > 0 && i+1 < len(rs) && unicode.IsLetter(rs[i-1]) && unicode.IsLetter(rs[i+1]) {
 			cut = true
 		}
@@ -601,7 +627,7 @@ func wrapLine(t Text, width int, breakLong, hyphens bool) []Text {
 	for len(todo) > 0 {
 		var cur []Text
 		n := 0
-		if len(out) > 0 && strings.TrimFunc(todo[0].s, isSpace) == "" { // blanks begin no later line
+		if len(out) > 0 && strings.TrimFunc(todo[0].s, wrapSpace) == "" { // blanks begin no later line
 			todo = todo[1:]
 		}
 		for len(todo) > 0 && n+todo[0].runes() <= width {
@@ -617,7 +643,7 @@ func wrapLine(t Text, width int, breakLong, hyphens bool) []Text {
 				cur, todo = append(cur, todo[0]), todo[1:]
 			}
 		}
-		if k := len(cur); k > 0 && strings.TrimFunc(cur[k-1].s, isSpace) == "" {
+		if k := len(cur); k > 0 && strings.TrimFunc(cur[k-1].s, wrapSpace) == "" {
 			cur = cur[:k-1]
 		}
 		if len(cur) > 0 {

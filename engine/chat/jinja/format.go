@@ -51,7 +51,7 @@ func (in *interp) percent(t Text, v Value) (Value, error) {
 			used = len(vals)
 		}
 	}
-	if _, isDict := v.(*Dict); used < len(vals) && !isDict && (isTuple || !isList(v)) {
+	if used < len(vals) && (isTuple || !subscripted(v)) {
 		return nil, typeErr("not all arguments converted during string formatting")
 	}
 	if err := in.size(len(b.b)); err != nil {
@@ -62,9 +62,13 @@ func (in *interp) percent(t Text, v Value) (Value, error) {
 	return out, nil
 }
 
-func isList(v Value) bool {
-	_, ok := v.(*List)
-	return ok
+// subscripted values may stay unused by %, as Python takes them for mappings.
+func subscripted(v Value) bool {
+	switch v.(type) {
+	case *List, *Dict, *undefined:
+		return true
+	}
+	return false
 }
 
 type percentSpec struct {
@@ -462,6 +466,9 @@ func (in *interp) formatValue(name string, a *args, auto *int) (Value, error) {
 	}
 	head, rest := name[:k], name[k:]
 	var v Value
+	if head == "" && rest != "" {
+		return nil, valueErr("KeyError: ''")
+	}
 	if head == "" {
 		head = strconv.Itoa(*auto)
 		*auto++

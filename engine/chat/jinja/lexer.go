@@ -195,6 +195,9 @@ func (l *lexer) keyword(pos int, word string, endTrim bool) (int, bool) {
 }
 
 func (l *lexer) comment() error {
+	if l.pos == len(l.src) {
+		return nil // the reference lets a template end right after an opening delimiter
+	}
 	for i := l.pos; i < len(l.src); i++ {
 		if c := l.src[i]; c != '#' && c != '-' && c != '+' {
 			continue
@@ -209,6 +212,9 @@ func (l *lexer) comment() error {
 
 func (l *lexer) raw() error {
 	start, at := l.pos, l.pos
+	if at == len(l.src) {
+		return nil
+	}
 	for {
 		k := strings.Index(l.src[at:], "{%")
 		if k < 0 {

@@ -36,6 +36,9 @@ func (s *forStmt) run(in *interp, sc *scope, v Value, depth0 int) error {
 	}
 	lp := &loop{items: items, depth0: depth0, stmt: s, sc: sc}
 	for i, it := range items {
+		if err := in.charge(64); err != nil { // a frame and its bindings
+			return err
+		}
 		lp.i = i
 		inner := sc.child()
 		inner.set("loop", lp)

@@ -135,33 +135,37 @@ func upper(t Text) Text {
 	return t.mapRunes(func(_ int, r rune) string { return upperRune(r) })
 }
 
-// lower is str.lower: a capital sigma that ends a word becomes the final form.
-func lower(t Text) Text {
+// lowerer lowers the code points of one string by their place: a capital sigma that ends a word takes its final form.
+func lowerer(t Text) func(i int, r rune) string {
 	if !strings.ContainsRune(t.s, 'Σ') {
-		return t.mapRunes(func(_ int, r rune) string { return lowerRune(r) })
+		return func(_ int, r rune) string { return lowerRune(r) }
 	}
 	rs := []rune(t.s)
-	return t.mapRunes(func(i int, r rune) string {
+	return func(i int, r rune) string {
 		if r == 'Σ' && i > 0 && unicode.IsLetter(rs[i-1]) && (i+1 == len(rs) || !unicode.IsLetter(rs[i+1])) {
 			return "ς"
 		}
 		return lowerRune(r)
-	})
+	}
 }
 
+func lower(t Text) Text { return t.mapRunes(lowerer(t)) }
+
 func capitalize(t Text) Text {
+	low := lowerer(t)
 	return t.mapRunes(func(i int, r rune) string {
 		if i == 0 {
 			return titleRune(r)
 		}
-		return lowerRune(r)
+		return low(i, r)
 	})
 }
 
 func title(t Text) Text {
+	low := lowerer(t)
 	inWord := false
-	return t.mapRunes(func(_ int, r rune) string {
-		s := lowerRune(r)
+	return t.mapRunes(func(i int, r rune) string {
+		s := low(i, r)
 		if !inWord {
 			s = titleRune(r)
 		}

@@ -143,6 +143,9 @@ func intOp(op string, a, b *big.Int) (Value, error) {
 			return nil, valueErr("division by zero")
 		}
 		f, _ := new(big.Rat).SetFrac(a, b).Float64()
+		if a.Sign() == 0 && b.Sign() < 0 {
+			f = math.Copysign(0, -1)
+		}
 		if math.IsInf(f, 0) {
 			return nil, valueErr("integer division result too large for a float")
 		}
@@ -190,7 +193,7 @@ func floatOp(op string, a, b float64) (Value, error) {
 		if a == 0 && b < 0 {
 			return nil, valueErr("0.0 cannot be raised to a negative power")
 		}
-		r := math.Pow(a, b)
+		r := power(a, b)
 		switch {
 		case math.IsNaN(r) && !math.IsNaN(a) && !math.IsNaN(b):
 			return nil, typeErr("complex numbers are not supported")
@@ -227,6 +230,32 @@ func floatOp(op string, a, b float64) (Value, error) {
 		f++
 	}
 	return Float(f), nil
+}
+
+// power is a**b rounded correctly where the exponent is a moderate multiple of one half, which math.Pow is not.
+func power(a, b float64) float64 {
+	r := math.Pow(a, b)
+	half := b * 2
+	if half != math.Trunc(half) || math.Abs(b) > 400 || a == 0 || math.IsNaN(r) || math.IsInf(r, 0) || r == 0 || math.IsInf(a, 0) {
+		return r
+	}
+	x := new(big.Float).SetPrec(512).SetFloat64(a)
+	out := big.NewFloat(1).SetPrec(512)
+	n := int(math.Abs(math.Trunc(b)))
+	if half != 2*math.Trunc(b) {
+		out.Sqrt(x)
+	}
+	for ; n > 0; n >>= 1 {
+		if n&1 == 1 {
+			out.Mul(out, x)
+		}
+		x.Mul(x, x)
+	}
+	if b < 0 {
+		out.Quo(big.NewFloat(1), out)
+	}
+	r, _ = out.Float64()
+	return r
 }
 
 // compare is one comparison of a chain.

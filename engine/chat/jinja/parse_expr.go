@@ -11,14 +11,14 @@ func (p *parser) expression() (expr, error) {
 		return nil, err
 	}
 	defer p.leave()
-	soft := p.soft
+	soft, absent := p.soft, len(p.absent)
 	x, err := p.or()
 	if err != nil {
 		return nil, err
 	}
 	for p.cur().name("if") {
 		at := pos(p.next().line)
-		p.soft = true
+		p.soft, p.absent = true, p.absent[:absent]
 		cond, err := p.or()
 		if err != nil {
 			return nil, err
@@ -536,7 +536,7 @@ func (p *parser) filters(x expr, inline bool) (expr, error) {
 			return nil, err
 		}
 		if _, ok := filters[name]; !ok && !p.soft {
-			return nil, atLine(errf(KindSyntax, "No filter named '%s'.", name), int(at))
+			p.absent = append(p.absent, atLine(errf(KindSyntax, "No filter named '%s'.", name), int(at)))
 		}
 		f := &filterExpr{pos: at, x: x, name: name}
 		if p.skipOp("(") {
@@ -557,7 +557,7 @@ func (p *parser) test(x expr) (expr, error) {
 		return nil, err
 	}
 	if _, ok := tests[name]; !ok && !p.soft {
-		return nil, atLine(errf(KindSyntax, "No test named '%s'.", name), int(at))
+		p.absent = append(p.absent, atLine(errf(KindSyntax, "No test named '%s'.", name), int(at)))
 	}
 	n := &testExpr{pos: at, x: x, name: name}
 	t := p.cur()

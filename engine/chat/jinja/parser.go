@@ -3,6 +3,7 @@ package jinja
 import (
 	"slices"
 	"strings"
+	"unicode/utf8"
 )
 
 // maxNesting bounds how deep statements and expressions nest in the source; Python gives up far earlier.
@@ -15,11 +16,11 @@ type parser struct {
 	tokens []token
 	i      int
 	depth  int
-	soft   bool // inside an if: a missing filter or test is an error only where it is reached
-	loops  int  // enclosing loops of this function, for break and continue
+	soft   bool    // inside an if: a missing filter or test is an error only where it is reached
+	absent []error // missing filters and tests met where that is an error
+	loops  int     // enclosing loops of this function, for break and continue
 	names  map[string]bool
 	gen    bool
-	ends   []string
 }
 
 // Template is a parsed template. It is immutable: any number of renderings may run at once.
@@ -36,6 +37,10 @@ func Parse(src string) (*Template, error) {
 	if len(src) > maxSource {
 		return nil, errf(KindLimit, "the template has %d bytes; at most %d are read", len(src), maxSource)
 	}
+	if !utf8.ValidString(src) {
+		bad := strings.IndexFunc(src, func(r rune) bool { return r == utf8.RuneError })
+		return nil, &Error{Kind: KindSyntax, Line: 1 + strings.Count(src[:max(bad, 0)], "\n"), Msg: "the template is not valid UTF-8"}
+	}
 	tokens, err := lex(src)
 	if err != nil {
 		return nil, err
@@ -44,6 +49,9 @@ func Parse(src string) (*Template, error) {
 	body, err := p.statements()
 	if err != nil {
 		return nil, atLine(err, p.cur().line)
+	}
+	if len(p.absent) > 0 {
+		return nil, p.absent[0]
 	}
 	return &Template{body: body, generation: p.gen}, nil
 }
@@ -553,9 +561,9 @@ func (p *parser) blockStatement(at pos) (stmt, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.skipName("scoped")
-	p.skipName("required")
 	s := &blockStmt{pos: at}
+	s.top = !p.skipName("scoped")
+	p.skipName("required")
 	err = p.function(func() (err error) {
 		s.body, err = p.body("endblock")
 		return err

@@ -312,6 +312,10 @@ func (in *interp) captureBody(body []stmt, sc *scope) (Text, error) {
 
 // filterBlock applies the chain of filters x, whose innermost input is t.
 func (in *interp) filterBlock(x expr, t Text, sc *scope) (Value, error) {
+	defer func() { in.depth-- }()
+	if err := in.nested(); err != nil {
+		return nil, err
+	}
 	f := x.(*filterExpr)
 	var v Value = t
 	if f.x != nil {
@@ -353,6 +357,9 @@ func (s *withStmt) exec(in *interp, sc *scope) (flow, error) {
 }
 
 func (s *blockStmt) exec(in *interp, sc *scope) (flow, error) {
+	for s.top && sc.parent != nil {
+		sc = sc.parent
+	}
 	return in.run(s.body, sc.child())
 }
 

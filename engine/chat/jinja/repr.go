@@ -39,7 +39,11 @@ func (in *interp) writeRepr(b *builder, v Value) error {
 	}
 	switch x := v.(type) {
 	case Text:
-		b.like(quote(x.s), x, 0, len(x.s))
+		q := quote(x.s)
+		if x.safe {
+			q = "Markup(" + q + ")"
+		}
+		b.like(q, x, 0, len(x.s))
 		return in.charge(len(x.s))
 	case *List:
 		open, end := "[", "]"

@@ -242,9 +242,6 @@ func (t Text) splitSpace(n int) []Text {
 	for rest.s != "" {
 		k := strings.IndexFunc(rest.s, isSpace)
 		if k < 0 || n >= 0 && len(out) >= n {
-			if n >= 0 && len(out) >= n {
-				rest = rest.trim(false, true, isSpace)
-			}
 			return append(out, rest)
 		}
 		out = append(out, rest.slice(0, k))
@@ -260,7 +257,7 @@ func (t Text) rsplitSpace(n int) []Text {
 	for rest.s != "" {
 		k := strings.LastIndexFunc(rest.s, isSpace)
 		if k < 0 || n >= 0 && len(rev) >= n {
-			rev = append(rev, rest.trim(true, false, isSpace))
+			rev = append(rev, rest)
 			break
 		}
 		_, w := utf8.DecodeRuneInString(rest.s[k:])

@@ -4,6 +4,7 @@ import (
 	"math"
 	"math/big"
 	"strconv"
+	"strings"
 )
 
 // Value is a Python value as templates see it: one of None, Bool, Int, Float, Text, *List, *Dict and the
@@ -39,6 +40,8 @@ type (
 		kind  string
 		items []Value
 		once  bool // a generator: consumed by the first look
+		// pull makes the items of a generator when they are first wanted, as Python would.
+		pull func() ([]Value, error)
 	}
 	// pyRange is range(start, stop, step).
 	pyRange struct{ start, stop, step int64 }
@@ -90,12 +93,17 @@ func newTuple(items ...Value) *List {
 }
 
 // take gives the items; a generator is empty afterwards.
-func (s *seq) take() []Value {
+func (s *seq) take() ([]Value, error) {
+	if pull := s.pull; pull != nil {
+		s.pull = nil
+		items, err := pull()
+		return items, err
+	}
 	items := s.items
 	if s.once {
 		s.items = nil
 	}
-	return items
+	return items, nil
 }
 
 func (r *pyRange) length() int64 {
@@ -328,8 +336,8 @@ func asFloat(v Value) (float64, bool) {
 	return float64(n), ok
 }
 
-// String makes a string value.
-func String(s string) Value { return plain(s) }
+// String makes a string value; bytes that are not UTF-8 become U+FFFD.
+func String(s string) Value { return plain(strings.ToValidUTF8(s, "\uFFFD")) }
 
 // NewList makes a list.
 func NewList(items ...Value) *List { return newList(items) }
