@@ -40,7 +40,7 @@ func Load(m *weights.Model, o LoadOptions) (*Base, error) {
 	if err != nil {
 		return nil, fmt.Errorf("load %s: %w", m.Path, err)
 	}
-	dec, err := arch.Build(cfg, m.Tensors, arch.Options{Trainable: o.Trainable})
+	dec, err := arch.Build(cfg, m, arch.Options{Trainable: o.Trainable})
 	if err != nil {
 		return nil, fmt.Errorf("load %s: %w", m.Path, err)
 	}

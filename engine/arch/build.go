@@ -17,14 +17,14 @@ type Options struct {
 	Trainable bool // every matrix becomes f32, so that its values can change
 }
 
-// Build makes the decoder of a config from named tensors. Every tensor must have its place and every place its
+// Build makes the decoder of a config from a model's tensors. Every tensor must have its place and every place its
 // tensor, in the right shape; errors name it.
-func Build(c *Config, tensors map[string]weights.Tensor, o Options) (*nn.Decoder, error) {
+func Build(c *Config, m *weights.Model, o Options) (*nn.Decoder, error) {
 	f, ok := lookup(c.ModelType)
 	if !ok {
 		return nil, fmt.Errorf("config: model_type %q is not supported", c.ModelType)
 	}
-	b := &builder{Config: c, tensors: tensors, opts: o, dec: &nn.Decoder{EmbedScale: 1, LogitScale: 1}, used: map[string]bool{}}
+	b := &builder{Config: c, model: m, opts: o, dec: &nn.Decoder{EmbedScale: 1, LogitScale: 1}, used: map[string]bool{}}
 	d := f.build(b)
 	if len(b.errs) > 0 {
 		return nil, errors.Join(b.errs[:min(len(b.errs), 8)]...)
@@ -36,11 +36,11 @@ func Build(c *Config, tensors map[string]weights.Tensor, o Options) (*nn.Decoder
 // architecture.
 type builder struct {
 	*Config
-	tensors map[string]weights.Tensor
-	opts    Options
-	dec     *nn.Decoder
-	used    map[string]bool
-	errs    []error
+	model *weights.Model
+	opts  Options
+	dec   *nn.Decoder
+	used  map[string]bool
+	errs  []error
 }
 
 func (b *builder) fail(format string, args ...any) {
@@ -50,7 +50,7 @@ func (b *builder) fail(format string, args ...any) {
 // unused refuses tensors that no part took, but for buffers that some exporters leave in.
 func (b *builder) unused() error {
 	var left []string
-	for name := range b.tensors {
+	for name := range b.model.Tensors {
 		if b.used[name] || strings.HasSuffix(name, ".rotary_emb.inv_freq") || (name == "lm_head.weight" && b.dec.Head == b.dec.Embed) {
 			continue
 		}
@@ -69,9 +69,9 @@ func (b *builder) unused() error {
 
 // take finds a tensor by name and checks its shape.
 func (b *builder) take(name string, shape ...int) (weights.Tensor, bool) {
-	t, ok := b.tensors[name]
-	if !ok {
-		b.fail("tensor %s is missing", name)
+	t, err := b.model.Tensor(name)
+	if err != nil {
+		b.errs = append(b.errs, err)
 		return t, false
 	}
 	b.used[name] = true
