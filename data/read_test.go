@@ -2,7 +2,9 @@ package data
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -210,21 +212,8 @@ func TestReadNotAFile(t *testing.T) {
 	if _, err := Read(dir, ReadOptions{}); err == nil || !strings.Contains(err.Error(), "is a folder") {
 		t.Errorf("folder: %v", err)
 	}
-	if _, err := Read(filepath.Join(dir, "no"), ReadOptions{}); err == nil || !os.IsNotExist(unwrap(err)) {
+	if _, err := Read(filepath.Join(dir, "no"), ReadOptions{}); err == nil || !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("missing: %v", err)
-	}
-}
-
-func unwrap(err error) error {
-	for {
-		u, ok := err.(interface{ Unwrap() error })
-		if !ok {
-			return err
-		}
-		if _, ok := err.(*os.PathError); ok {
-			return err
-		}
-		err = u.Unwrap()
 	}
 }
 

@@ -14,7 +14,6 @@ import (
 	"strconv"
 	"strings"
 
-	"hone/engine/tensor"
 	"hone/engine/weights"
 )
 
@@ -119,7 +118,7 @@ func writeCheckpoint(dir string, at cursor, yaml []byte, state []weights.Tensor)
 // notFinite returns the name of a tensor with a NaN or an infinity, "" if there is none.
 func notFinite(state []weights.Tensor) string {
 	for _, t := range state {
-		if t.DType != tensor.F32 {
+		if t.DType.String() != "F32" {
 			continue
 		}
 		for i := 3; i < len(t.Data); i += 4 {

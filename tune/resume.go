@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -70,9 +69,13 @@ func brief(hash string) string {
 	return hash[:min(12, len(hash))]
 }
 
+// outputs are the names that a run writes in its folder, the summary first: where that is gone, the run is not
+// finished.
+var outputs = []string{summaryName, checkpointsName, bestName, adapterName, modelName, metricsName, csvName, plotName, configName}
+
 // occupied says whether folder out holds a run.
 func occupied(out string) bool {
-	for _, name := range []string{configName, metricsName, checkpointsName, adapterName, modelName, summaryName} {
+	for _, name := range outputs {
 		if _, err := os.Lstat(filepath.Join(out, name)); err == nil {
 			return true
 		}
@@ -80,10 +83,20 @@ func occupied(out string) bool {
 	return false
 }
 
+// recoverOutputs undoes what a kill interrupted in writing any of the outputs.
+func recoverOutputs(out string) error {
+	for _, name := range outputs {
+		if err := weights.RecoverFolder(filepath.Join(out, name)); err != nil {
+			return err
+		}
+	}
+	return sweep(out)
+}
+
 // clearRun removes what an earlier run left in out, and nothing else.
 func clearRun(out string) error {
 	var errs []error
-	for _, name := range []string{summaryName, checkpointsName, bestName, adapterName, modelName, metricsName, csvName, plotName, configName} {
+	for _, name := range outputs {
 		errs = append(errs, os.RemoveAll(filepath.Join(out, name)))
 	}
 	return errors.Join(errs...)
@@ -105,17 +118,6 @@ func finished(out string) *Summary {
 		return nil
 	}
 	return &s
-}
-
-// previous finds what --resume continues: nil and no error where the run starts afresh.
-func previous(out string, warn func(string)) (*checkpoint, error) {
-	if _, err := os.Stat(out); errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err := sweep(out); err != nil {
-		return nil, err
-	}
-	return newest(out, warn)
 }
 
 // writeText replaces a file as a whole.

@@ -326,10 +326,15 @@ func TestKilled(t *testing.T) {
 			t.Fatal(err)
 		}
 		write(t, filepath.Join(half, tensorsName), "half")
+		if err := os.MkdirAll(filepath.Join(to, ".loss.png.tmp-7"), 0o700); err != nil {
+			t.Fatal(err)
+		}
 		c.Out = to
 		mustRun(t, c, RunOptions{Resume: true})
 		compareResults(t, fmt.Sprint("killed at write ", i), result(t, to), want)
-		if left, _ := filepath.Glob(filepath.Join(to, checkpointsName, ".*")); left != nil {
+		left, _ := filepath.Glob(filepath.Join(to, checkpointsName, ".*"))
+		more, _ := filepath.Glob(filepath.Join(to, ".*.tmp-*"))
+		if left = append(left, more...); left != nil {
 			t.Errorf("left behind: %v", left)
 		}
 	}

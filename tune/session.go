@@ -95,9 +95,12 @@ func (r *run) claim() (from *checkpoint, err error) {
 		return nil, fmt.Errorf("another run is writing to %s: %w; wait for it, or name another out folder", out, err)
 	}
 	r.closers = append(r.closers, unlock)
+	if err := recoverOutputs(out); err != nil {
+		return nil, err
+	}
 	switch {
 	case r.o.Resume:
-		if from, err = previous(out, func(m string) { r.tell(Warned, m) }); err != nil {
+		if from, err = newest(out, func(m string) { r.tell(Warned, m) }); err != nil {
 			return nil, err
 		}
 	case occupied(out) && !r.o.Overwrite:

@@ -52,12 +52,11 @@ func Encode(f *data.File, e *data.Encoder, o Options) (*Set, error) {
 		s.add(i, row.Line, x)
 	}
 	if s.Truncated = long; long > 0 && !o.Truncate {
-		key := o.Key
+		key, fix := o.Key, "shorten the rows, or cut them with truncate: true"
 		if key == "" {
-			key = "max_length"
+			key, fix = "max_length", "raise max_length, shorten the rows, or cut them with truncate: true"
 		}
-		fail(longestLine, fmt.Sprintf("%d of %d rows are longer than %s %d; the longest, this one, has %d tokens", long, len(f.Rows), key, o.MaxLength, longest),
-			"raise max_length, shorten the rows, or cut them with truncate: true")
+		fail(longestLine, fmt.Sprintf("%d of %d rows are longer than %s %d; the longest, this one, has %d tokens", long, len(f.Rows), key, o.MaxLength, longest), fix)
 	}
 	if err := problems.Err(); err != nil {
 		return nil, err

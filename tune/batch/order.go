@@ -23,7 +23,7 @@ func (o *Order) At(step int) []int {
 	if o.epoch != epoch+1 {
 		o.perm, o.epoch = permutation(o.perm, o.Rows), epoch+1
 		if o.Shuffle {
-			shuffle(o.perm, o.Seed, uint64(epoch)) //nolint:gosec // a key
+			shuffle(o.perm, o.Seed, uint64(epoch))
 		}
 	}
 	return o.perm[at*o.Batch : min(o.Rows, (at+1)*o.Batch)]
@@ -42,7 +42,7 @@ func shuffle(p []int, seed, epoch uint64) {
 	key := mix(mix(seed^0x9e3779b97f4a7c15) + epoch)
 	for i := len(p) - 1; i > 0; i-- {
 		// The high half of draw × (i+1) is uniform below i+1 but for a bias of (i+1)/2⁶⁴.
-		j, _ := bits.Mul64(mix(key+uint64(i)*0x9e3779b97f4a7c15), uint64(i+1)) //nolint:gosec // i > 0
+		j, _ := bits.Mul64(mix(key+uint64(i)*0x9e3779b97f4a7c15), uint64(i+1))
 		p[i], p[j] = p[j], p[i]
 	}
 }
