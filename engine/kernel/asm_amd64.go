@@ -23,7 +23,7 @@ var implAVX2 = implementation{
 	mul: mulAVX2, mulAdd: mulAddAVX2, scaleMul: scaleMulAVX2, max: maxAVX2,
 	expShift: expShiftAVX2, sumExp: sumExpAVX2,
 	siluMul: siluMulAVX2, siluBack: siluBackAVX2, geluMul: geluMulAVX2, geluBack: geluBackAVX2,
-	adamW: adamWAVX2, tileRows: 6, tile: tileAVX2, pack: packAVX2, transpose: transpose16AVX2,
+	adamW: adamWAVX2, tileRows: 6, tile: tileAVX2, pack: packAVX2, columns: columnsAVX2, transpose: transpose16AVX2,
 	expandQ41: expandQ41AVX2, expandQ40: expandQ40AVX2, expandQ80: expandQ80AVX2,
 	expandF16: expandF16AVX2, expandB16: expandB16AVX2,
 	rowQ41: rowQ41AVX2, rowQ40: rowQ40AVX2, rowQ80: rowQ80AVX2, rowF16: rowF16AVX2, rowB16: rowB16AVX2,
@@ -35,7 +35,7 @@ var implAVX512 = implementation{
 	mul: mulAVX512, mulAdd: mulAddAVX512, scaleMul: scaleMulAVX512, max: maxAVX512,
 	expShift: expShiftAVX512, sumExp: sumExpAVX512,
 	siluMul: siluMulAVX512, siluBack: siluBackAVX512, geluMul: geluMulAVX512, geluBack: geluBackAVX512,
-	adamW: adamWAVX512, tileRows: 8, tile: tileAVX512, pack: packAVX2, transpose: transpose16AVX2,
+	adamW: adamWAVX512, tileRows: 8, tile: tileAVX512, pack: packAVX2, columns: columnsAVX2, transpose: transpose16AVX2,
 	expandQ41: expandQ41AVX512, expandQ40: expandQ40AVX512, expandQ80: expandQ80AVX512,
 	expandF16: expandF16AVX512, expandB16: expandB16AVX512,
 	rowQ41: rowQ41AVX512, rowQ40: rowQ40AVX512, rowQ80: rowQ80AVX512, rowF16: rowF16AVX512, rowB16: rowB16AVX512,
@@ -95,5 +95,18 @@ func packAVX2(dst []float32, width int, src []float32, rowStride, rows, k int) {
 				dst[kk*width+r] = src[r*rowStride+kk]
 			}
 		}
+	}
+}
+
+// columnsAVX2 has loops for whole columns of the widths that matter; others are done in Go.
+func columnsAVX2(dst []float32, width int, src []float32, kStride, rows, k int) {
+	_, _ = dst[k*width-1], src[(k-1)*kStride+rows-1]
+	switch {
+	case rows == 16 && width == 16:
+		columns16AVX2(&dst[0], &src[0], kStride*4, k)
+	case rows == 8 && width == 8:
+		columns8AVX2(&dst[0], &src[0], kStride*4, k)
+	default:
+		columnsGeneric(dst, width, src, kStride, rows, k)
 	}
 }

@@ -34,6 +34,7 @@ type implementation struct {
 	tileRows  int
 	tile      func(c []float32, ldc int, a, b []float32, bStride, mr, panels, k int, accumulate bool)
 	pack      func(dst []float32, width int, src []float32, rowStride, rows, k int)
+	columns   func(dst []float32, width int, src []float32, kStride, rows, k int)
 	transpose func(dst, src []float32)
 	expandQ41 func(dst []float32, src []byte)
 	expandQ40 func(dst []float32, src []byte)

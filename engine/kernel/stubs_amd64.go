@@ -110,6 +110,12 @@ func tileAVX2_6x1(c *float32, ldc int, a *float32, b *float32, bStride int, k in
 func pack8AVX2(dst *float32, dstStride int, src *float32, rowStride int, last int, blocks int)
 
 //go:noescape
+func columns8AVX2(dst *float32, src *float32, stride int, k int)
+
+//go:noescape
+func columns16AVX2(dst *float32, src *float32, stride int, k int)
+
+//go:noescape
 func transpose16AVX2(dst []float32, src []float32)
 
 // Pause waits a few nanoseconds, n times.

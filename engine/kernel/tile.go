@@ -43,19 +43,8 @@ func Pack(dst []float32, width int, src []float32, rowStride, kStride, rows, k i
 	switch {
 	case kStride == 1:
 		active.pack(dst, width, src, rowStride, rows, k)
-	case rowStride == 1 && rows == 16 && width == 16: // arrays of known size are moved in registers
-		for kk := range k {
-			*(*[16]float32)(dst[kk*16:]) = *(*[16]float32)(src[kk*kStride:])
-		}
-	case rowStride == 1 && rows == 8 && width == 8:
-		for kk := range k {
-			*(*[8]float32)(dst[kk*8:]) = *(*[8]float32)(src[kk*kStride:])
-		}
 	case rowStride == 1:
-		for kk := range k {
-			d := dst[kk*width : kk*width+width]
-			clear(d[copy(d, src[kk*kStride:kk*kStride+rows]):])
-		}
+		active.columns(dst, width, src, kStride, rows, k)
 	default:
 		for kk := range k {
 			d := dst[kk*width : kk*width+width]

@@ -4736,6 +4736,40 @@ loop:
 	VZEROUPPER
 	RET
 
+// func columns8AVX2(dst *float32, src *float32, stride int, k int) 
+TEXT ·columns8AVX2(SB), NOSPLIT, $0-32
+	MOVQ dst+0(FP), DI
+	MOVQ src+8(FP), SI
+	MOVQ stride+16(FP), AX
+	MOVQ k+24(FP), CX
+loop:
+	VMOVUPS 0(SI), Y0
+	VMOVUPS Y0, 0(DI)
+	ADDQ AX, SI
+	ADDQ $32, DI
+	DECQ CX
+	JNE loop
+	VZEROUPPER
+	RET
+
+// func columns16AVX2(dst *float32, src *float32, stride int, k int) 
+TEXT ·columns16AVX2(SB), NOSPLIT, $0-32
+	MOVQ dst+0(FP), DI
+	MOVQ src+8(FP), SI
+	MOVQ stride+16(FP), AX
+	MOVQ k+24(FP), CX
+loop:
+	VMOVUPS 0(SI), Y0
+	VMOVUPS Y0, 0(DI)
+	VMOVUPS 32(SI), Y1
+	VMOVUPS Y1, 32(DI)
+	ADDQ AX, SI
+	ADDQ $64, DI
+	DECQ CX
+	JNE loop
+	VZEROUPPER
+	RET
+
 // func transpose16AVX2(dst []float32, src []float32) 
 TEXT ·transpose16AVX2(SB), NOSPLIT, $0-48
 	MOVQ dst_base+0(FP), DI

@@ -39,6 +39,13 @@ func packGeneric(dst []float32, width int, src []float32, rowStride, rows, k int
 	}
 }
 
+func columnsGeneric(dst []float32, width int, src []float32, kStride, rows, k int) {
+	for kk := range k {
+		d := dst[kk*width : kk*width+width]
+		clear(d[copy(d, src[kk*kStride:kk*kStride+rows]):])
+	}
+}
+
 func transposeGeneric(dst, src []float32) {
 	for i := range 16 {
 		for j := range 16 {

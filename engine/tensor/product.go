@@ -38,24 +38,22 @@ type product struct {
 	add    bool
 	packed []float32 // tiles of [k][rows]
 
-	b          []float32 // Gemm: element (k, j) at b[k·brs + j·bcs]
-	brs, bcs   int
-	bp         []float32 // its panels [k][16]
-	scratch    []float32 // perWorker values for each worker
-	perWorker  int
-	rowTasks   int
-	groups     int
-	packRows   func(task, worker int)
-	packPanels func(task, worker int)
-	forward    func(task, worker int)
-	backward   func(task, worker int)
+	b         []float32 // Gemm: element (k, j) at b[k·brs + j·bcs]
+	brs, bcs  int
+	scratch   []float32 // perWorker values for each worker
+	perWorker int
+	rowTasks  int
+	groups    int
+	packRows  func(task, worker int)
+	forward   func(task, worker int)
+	backward  func(task, worker int)
 }
 
 // product returns the workspace's state of a call, with its method values, made once in a workspace's life.
 func (w *Workspace) product() *product {
 	p := &w.prod
 	if p.packRows == nil {
-		p.packRows, p.packPanels, p.forward, p.backward = p.doPackRows, p.doPackPanels, p.doForward, p.doBackward
+		p.packRows, p.forward, p.backward = p.doPackRows, p.doForward, p.doBackward
 	}
 	return p
 }
@@ -108,9 +106,6 @@ func Gemm(p *Pool, ws *Workspace, M, N, K int, alpha float32, a []float32, ars, 
 	g.out, g.ldc, g.a, g.ars, g.acs, g.alpha = c, ldc, a, ars, acs, alpha
 	g.m, g.n, g.k, g.w, g.r0, g.add = M, N, K, nil, 0, beta != 0
 	g.b, g.brs, g.bcs = b, brs, bcs
-	panels := (N + panelRows - 1) / panelRows
-	g.bp = ws.F32(panels * panelRows * K)
-	p.Run(panels, g.packPanels)
 	g.run(p, ws)
 	ws.Release(mark)
 }
@@ -123,7 +118,7 @@ func (c *product) run(p *Pool, ws *Workspace) {
 	c.perWorker = c.depth()*groupCols + kernel.TileRows()*groupCols
 	c.scratch = ws.F32(c.perWorker * p.Threads())
 	p.Run(c.groups*c.rowTasks, c.forward)
-	*c = product{packRows: c.packRows, packPanels: c.packPanels, forward: c.forward, backward: c.backward}
+	*c = product{packRows: c.packRows, forward: c.forward, backward: c.backward}
 }
 
 // pack brings the activations into tiles of TileRows rows, [k][rows] each.
@@ -138,11 +133,11 @@ func (c *product) pack(p *Pool, ws *Workspace) {
 }
 
 // splitRows cuts the output's rows into tasks of at most about size rows, whole tiles each; finer where there
-// are few groups of columns, as in a LoRA product, so that every thread has some. Weights that each task must
-// expand for itself set a limit to that.
+// are few groups of columns, as in a LoRA product, so that every thread has some. Operands that each task must
+// expand or pack for itself set a limit to that.
 func (c *product) splitRows(size, threads int) {
 	least := kernel.TileRows()
-	if c.w != nil && c.w.DType != F32 {
+	if c.w == nil || c.w.DType != F32 {
 		least = expandRows
 	}
 	want := (4*threads + c.groups - 1) / c.groups
@@ -173,12 +168,6 @@ func (c *product) doPackRows(task, _ int) {
 	kernel.Pack(c.packed[i*c.k:(i+rows)*c.k], rows, c.a[i*c.ars:], c.ars, c.acs, rows, c.k, c.alpha)
 }
 
-func (c *product) doPackPanels(task, _ int) {
-	j := task * panelRows
-	dst := c.bp[j*c.k : (j+panelRows)*c.k]
-	kernel.Pack(dst, panelRows, c.b[j*c.bcs:], c.bcs, c.brs, min(panelRows, c.n-j), c.k, 1)
-}
-
 // doForward computes one group of panels for one range of rows.
 func (c *product) doForward(task, worker int) {
 	group, from, to := task%c.groups, 0, 0
@@ -201,15 +190,18 @@ func (c *product) doForward(task, worker int) {
 
 // panels returns panels [first,last) of the right operand as f32 for k in [k0,k1), and their distance.
 func (c *product) panels(scratch []float32, first, last, k0, k1 int) (b []float32, stride int) {
-	if c.w == nil {
-		return c.bp[(first*c.k+k0)*panelRows:], c.k * panelRows
-	}
-	if c.w.DType == F32 {
+	if c.w != nil && c.w.DType == F32 {
 		return c.w.f32[(first*c.k+k0)*panelRows:], c.k * panelRows
 	}
 	stride = (k1 - k0) * panelRows
 	for p := first; p < last; p++ {
-		c.w.expand(scratch[(p-first)*stride:], p, k0, k1)
+		dst := scratch[(p-first)*stride : (p-first+1)*stride]
+		if c.w != nil {
+			c.w.expand(dst, p, k0, k1)
+			continue
+		}
+		j := p * panelRows
+		kernel.Pack(dst, panelRows, c.b[k0*c.brs+j*c.bcs:], c.bcs, c.brs, min(panelRows, c.n-j), k1-k0, 1)
 	}
 	return scratch, stride
 }

@@ -34,7 +34,7 @@ func MulRows(p *Pool, ws *Workspace, dx, dy []float32, M int, w *Matrix, r0, r1 
 	c.perWorker = backDepth*backCols + panelRows*backCols + kernel.TileRows()*groupCols
 	c.scratch = ws.F32(c.perWorker * p.Threads())
 	p.Run(c.groups*c.rowTasks, c.backward)
-	*c = product{packRows: c.packRows, packPanels: c.packPanels, forward: c.forward, backward: c.backward}
+	*c = product{packRows: c.packRows, forward: c.forward, backward: c.backward}
 	ws.Release(mark)
 }
 

@@ -21,6 +21,7 @@ func tiles(f *file) {
 		}
 	}
 	pack8(f)
+	columns(f)
 	transpose(f)
 	fmt.Fprint(f, "\n// func Pause(n int)\nTEXT ·Pause(SB), NOSPLIT, $0-8\n\tMOVQ n+0(FP), CX\npause:\n\tTESTQ CX, CX\n\tJLE done\n\tPAUSE\n\tDECQ CX\n\tJMP pause\ndone:\n\tRET\n")
 	fmt.Fprint(f.stubs, "\n// Pause waits a few nanoseconds, n times.\nfunc Pause(n int)\n")
@@ -173,6 +174,27 @@ func pack8(f *file) {
 	f.op("DECQ CX")
 	f.op("JNE loop")
 	f.end()
+}
+
+// columns copies k runs of 8 or 16 values, stride bytes apart, to adjacent places.
+func columns(f *file) {
+	for _, width := range []int{8, 16} {
+		f.function(fmt.Sprintf("columns%dAVX2", width), "dst *float32, src *float32, stride int, k int", "")
+		f.op("MOVQ dst+0(FP), DI")
+		f.op("MOVQ src+8(FP), SI")
+		f.op("MOVQ stride+16(FP), AX")
+		f.op("MOVQ k+24(FP), CX")
+		f.mark("loop")
+		for i := range width / 8 {
+			f.op("VMOVUPS %d(SI), Y%d", 32*i, i)
+			f.op("VMOVUPS Y%d, %d(DI)", i, 32*i)
+		}
+		f.op("ADDQ AX, SI")
+		f.op("ADDQ $%d, DI", 4*width)
+		f.op("DECQ CX")
+		f.op("JNE loop")
+		f.end()
+	}
 }
 
 func transpose(f *file) {
