@@ -68,7 +68,10 @@ func (a *textAnswer) prepare(seed uint64) error {
 	for _, p := range a.request.Prompts {
 		ids := p.Tokens
 		if ids == nil {
-			ids = tok.Encode(p.Text, tokenizer.Options{Control: true, AddSpecial: true})
+			var err error
+			if ids, err = tok.EncodeChecked(p.Text, tokenizer.Options{Control: true, AddSpecial: true}); err != nil {
+				return openai.NewError(openai.TypeInvalidRequest, "prompt", "invalid_value", "The model's tokenizer cannot read this prompt: "+clipMessage(err))
+			}
 		}
 		a.promptTokens += len(ids)
 		e, err := a.echo(tok, p, ids, top)

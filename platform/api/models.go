@@ -10,7 +10,7 @@ import (
 func (s *Server) listModels(w http.ResponseWriter, _ *http.Request) {
 	var models []openai.Model
 	for _, m := range s.registry.List() {
-		models = append(models, openai.NewModel(m.ID, m.Created.Unix(), m.OwnedBy))
+		models = append(models, wireModel(m))
 	}
 	writeJSON(w, http.StatusOK, openai.NewModelList(models))
 }
@@ -21,7 +21,7 @@ func (s *Server) getModel(w http.ResponseWriter, r *http.Request) {
 		writeError(w, err)
 		return
 	}
-	writeJSON(w, http.StatusOK, openai.NewModel(m.ID, m.Created.Unix(), m.OwnedBy))
+	writeJSON(w, http.StatusOK, wireModel(m))
 }
 
 func (s *Server) lookup(name string) (Model, error) {
@@ -31,4 +31,9 @@ func (s *Server) lookup(name string) (Model, error) {
 			fmt.Sprintf("The model '%s' does not exist or you do not have access to it.", clip(name)))}
 	}
 	return m, nil
+}
+
+// wireModel writes a model; where nobody knows when it was made, as 1970.
+func wireModel(m Model) openai.Model {
+	return openai.NewModel(m.ID, max(m.Created.Unix(), 0), m.OwnedBy)
 }
