@@ -2,6 +2,7 @@ package tokenizer
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -17,20 +18,21 @@ type bpe struct {
 	prefix       string // before every symbol but the first of a word
 	suffix       string // after the last
 	ignoreMerges bool   // a word that is a token is taken whole
+	byWord       bool   // nothing merges over the front of a space mark, and no unknown characters fuse over it
 	cache        *wordCache
 }
 
 func (m *bpe) tokenize(r *run, p piece) {
-	if len(p.s) <= cacheLength {
-		if e := m.cache.get(p.s); e != nil {
-			r.ids = append(r.ids, e.ids...)
-			if r.track {
-				for _, at := range e.starts {
-					r.starts = append(r.starts, p.origin(int(at)))
-				}
-			}
-			return
-		}
+	if m.byWord {
+		eachMarked(p.s, func(i, j int) { m.word(r, p.slice(i, j)) })
+		return
+	}
+	m.word(r, p)
+}
+
+func (m *bpe) word(r *run, p piece) {
+	if m.cache.replay(r, p) {
+		return
 	}
 	w := &r.word
 	w.syms = w.syms[:0]
@@ -186,6 +188,7 @@ func byteTokens(vocab map[string]int32) (ids [256]int32) {
 // addMerges fills the table; place names merge i for errors.
 func (m *bpe) addMerges(merges [][2]string, place func(i int) string) error {
 	m.merges = newPairTable(len(merges))
+	m.byWord = m.fallback && !slices.Contains(m.byteID[:], -1) && !m.ignoreMerges && m.prefix == "" && m.suffix == ""
 	for i, pair := range merges {
 		a, okA := m.vocab[pair[0]]
 		b, okB := m.vocab[pair[1]]
@@ -206,6 +209,7 @@ func (m *bpe) addMerges(merges [][2]string, place func(i int) string) error {
 			return fmt.Errorf("%s: %.100q and %.100q merge to %.100q, which the vocabulary lacks", place(i), pair[0], pair[1], pair[0]+rest)
 		}
 		m.merges.set(a, b, int32(i), id)
+		m.byWord = m.byWord && marksLead(pair[0]+rest)
 	}
 	return nil
 }

@@ -50,3 +50,21 @@ func (c *wordCache) put(word string, syms []symbol) {
 	}
 	c.slot(word).Store(e)
 }
+
+// replay appends the tokens of a word that is remembered and says whether it is.
+func (c *wordCache) replay(r *run, p piece) bool {
+	if len(p.s) > cacheLength {
+		return false
+	}
+	e := c.get(p.s)
+	if e == nil {
+		return false
+	}
+	r.ids = append(r.ids, e.ids...)
+	if r.track {
+		for _, at := range e.starts {
+			r.starts = append(r.starts, p.origin(int(at)))
+		}
+	}
+	return true
+}

@@ -11,10 +11,9 @@ type sentencePiece struct {
 	byteID  [256]int32
 	unk     int32
 	longest int
+	byWord  bool // nothing merges over the front of a mark
+	cache   *wordCache
 }
-
-// spaceMark stands for a space in SentencePiece vocabularies.
-const spaceMark = "▁"
 
 // marked returns the vocabulary with its spaces as marks. llama2.c's files spell them as plain spaces, others as
 // marks already; the two control tokens keep their text.
@@ -45,7 +44,10 @@ func (v Vocab) marked() Vocab {
 
 // fromLlama builds the pipeline: a space before the text and after every control token, then marks for spaces.
 func (t *Tokenizer) fromLlama(v Vocab) {
-	m := &sentencePiece{vocab: t.vocab, scores: v.Scores, unk: v.UNK, longest: longestToken(t.vocab), byteID: byteTokens(t.vocab)}
+	m := &sentencePiece{vocab: t.vocab, scores: v.Scores, unk: v.UNK, longest: longestToken(t.vocab), byteID: byteTokens(t.vocab), byWord: true, cache: newWordCache()}
+	for token := range t.vocab {
+		m.byWord = m.byWord && marksLead(token)
+	}
 	if len(v.Types) != 0 {
 		for id, kind := range v.Types {
 			if b, ok := isByteToken(v.Tokens[id]); ok && kind == typeByte {
@@ -68,15 +70,23 @@ func (t *Tokenizer) fromLlama(v Vocab) {
 }
 
 func (m *sentencePiece) tokenize(r *run, p piece) {
+	if m.byWord {
+		eachMarked(p.s, func(i, j int) { m.word(r, p.slice(i, j)) })
+		return
+	}
+	m.word(r, p)
+}
+
+func (m *sentencePiece) word(r *run, p piece) {
+	if m.cache.replay(r, p) {
+		return
+	}
 	w := &r.word
 	w.syms = w.syms[:0]
 	for i := 0; i < len(p.s); {
 		n := charLen(p.s, i)
 		w.symbol(-1, i, i+n)
 		i += n
-	}
-	if n := len(w.syms); n > 0 {
-		w.syms[n-1].next = -1
 	}
 	w.merge(func(a, b *symbol) (float64, int32, bool) {
 		if int(b.end-a.start) > m.longest {
@@ -88,29 +98,35 @@ func (m *sentencePiece) tokenize(r *run, p piece) {
 		}
 		return -float64(m.scores[id]), id, true
 	})
-	for _, s := range w.syms {
-		if !s.dead {
-			m.add(r, p, s)
+	w.compact()
+	known := true
+	for i := range w.syms {
+		s := &w.syms[i]
+		id, ok := m.vocab[p.s[s.start:s.end]]
+		if ok {
+			s.id = id
+			r.add(id, p, int(s.start))
+			continue
 		}
+		known = false
+		m.spell(r, p, int(s.start), int(s.end))
+	}
+	if known {
+		m.cache.put(p.s, w.syms)
 	}
 }
 
-// add appends a symbol as its token, or as its bytes, or as the unknown token.
-func (m *sentencePiece) add(r *run, p piece, s symbol) {
-	i, j := int(s.start), int(s.end)
-	if id, ok := m.vocab[p.s[i:j]]; ok {
-		r.add(id, p, i)
-		return
-	}
-	for ; i < j; i++ {
-		id := m.byteID[p.s[i]]
+// spell appends a character that is no token as its bytes, or as the unknown token.
+func (m *sentencePiece) spell(r *run, p piece, i, j int) {
+	for k := i; k < j; k++ {
+		id := m.byteID[p.s[k]]
 		switch {
 		case id >= 0:
-			r.add(id, p, i)
+			r.add(id, p, k)
 		case m.unk >= 0:
-			r.add(m.unk, p, i)
+			r.add(m.unk, p, k)
 		default:
-			r.fail(p.s[int(s.start):j])
+			r.fail(p.s[i:j])
 		}
 	}
 }
