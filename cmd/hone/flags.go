@@ -138,5 +138,5 @@ func (l *list) Set(s string) error {
 // isTerminal reports whether w is a terminal a person looks at.
 func isTerminal(w any) bool {
 	f, ok := w.(*os.File)
-	return ok && term.IsTerminal(int(f.Fd())) //nolint:gosec // file descriptors are small
+	return ok && term.IsTerminal(int(f.Fd()))
 }

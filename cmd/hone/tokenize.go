@@ -26,7 +26,7 @@ type tokenizeCommand struct {
 	SkipSpecial bool
 }
 
-func (c *tokenizeCommand) run(ctx context.Context, m *Main, args []string) error {
+func (c *tokenizeCommand) run(ctx context.Context, m *Main, args []string) (err error) {
 	f := newFlags("tokenize", "--model M [flags]",
 		"turns each input line into a list of token ids, or back with --decode; control tokens in the text are matched",
 		"echo 'Hello, world' | hone tokenize --model smollm2-135m-instruct",
@@ -48,7 +48,7 @@ func (c *tokenizeCommand) run(ctx context.Context, m *Main, args []string) error
 	if err != nil {
 		return err
 	}
-	defer closeModel()
+	defer func() { err = errors.Join(err, closeModel()) }()
 	in, err := openInput(m, c.In)
 	if err != nil {
 		return err
