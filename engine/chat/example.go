@@ -85,6 +85,9 @@ func (t *Template) assistantRanges(tok *tokenizer.Tokenizer, req request, r *ren
 		if !ok {
 			continue
 		}
+		if len(req.msgs[i].ToolCalls) > 0 {
+			g = t.wrapping(req, i, r, g, prompt)
+		}
 		if n := len(out); n > 0 && g.Start < out[n-1].End {
 			g.Start = out[n-1].End
 		}
@@ -117,22 +120,50 @@ func (t *Template) generationPrompt(req request, i int) string {
 	return ""
 }
 
+// wrapping widens the range of a message that calls tools to what the template writes round the calls, where neither
+// a generation prompt nor a control token bounds it: from the end of the messages before it, to the end of the
+// messages up to it, blanks excepted, if the conversation indeed begins with these. A header that names the role is
+// not what the model writes, so it leaves the start alone.
+func (t *Template) wrapping(req request, i int, r *rendering, g jinja.Range, prompt string) jinja.Range {
+	_, last, calls := r.extent(i)
+	header := slices.ContainsFunc(r.spans, func(s jinja.Span) bool { return s.Message == i && s.Field == "role" && s.Start < g.Start })
+	if prompt == "" && calls && !header {
+		req.msgs = req.msgs[:i]
+		if before, err := t.render(req); err == nil && len(before.Text) < g.Start && strings.HasPrefix(r.text, before.Text) {
+			g.Start = len(before.Text)
+		}
+	}
+	if g.End == last {
+		req.msgs = req.msgs[:i+1]
+		if upTo, err := t.render(req); err == nil && strings.HasPrefix(r.text, upTo.Text) {
+			g.End = max(g.End, len(strings.TrimRight(upTo.Text, " \t\r\n")))
+		}
+	}
+	return g
+}
+
+// extent is where the text of message i begins and ends, its role aside (-1: nowhere), and whether it begins with a
+// tool call.
+func (r *rendering) extent(i int) (first, last int, calls bool) {
+	first, last = -1, -1
+	for _, s := range r.spans {
+		if s.Message != i || s.Field == "role" {
+			continue
+		}
+		if first < 0 {
+			first, calls = s.Start, s.Field == "tool_calls"
+		}
+		last = s.End
+	}
+	return first, last, calls
+}
+
 // turn is the range that message i wrote.
 func (r *rendering) turn(tok *tokenizer.Tokenizer, i int, prompt string, ends []int32) (jinja.Range, bool) {
-	first, last, role := -1, -1, -1
-	for _, s := range r.spans {
-		switch {
-		case s.Message != i:
-		case s.Field == "role":
-			if role < 0 {
-				role = s.Start
-			}
-		default:
-			if first < 0 {
-				first = s.Start
-			}
-			last = s.End
-		}
+	first, last, _ := r.extent(i)
+	role := slices.IndexFunc(r.spans, func(s jinja.Span) bool { return s.Message == i && s.Field == "role" })
+	if role >= 0 {
+		role = r.spans[role].Start
 	}
 	var g jinja.Range
 	switch {

@@ -58,15 +58,34 @@ type request struct {
 	generation bool
 }
 
+// form is a way of giving the same conversation to a template.
+type form struct {
+	objects bool // arguments that are strings holding a JSON object become the object
+	absent  bool // tools and documents that were not given are undefined, not None
+}
+
 // render renders a conversation. Where a tool call's arguments are a string that holds a JSON object, the template
-// is given the object, which is what most templates are written for; one that fails on it gets the string.
+// is given the object, which is what most templates are written for; one that fails on it gets the string. Tools and
+// documents that are not there are None, as transformers passes them; a template that fails on that gets undefined.
 func (t *Template) render(r request) (jinja.Output, error) {
-	out, err := t.renderAs(r, true)
-	if err == nil || !holdsObjects(r.msgs) {
-		return out, err
+	out, err := t.renderAs(r, form{objects: true})
+	if err == nil {
+		return out, nil
 	}
-	if again, err2 := t.renderAs(r, false); err2 == nil {
-		return again, nil
+	var forms []form
+	if holdsObjects(r.msgs) {
+		forms = append(forms, form{})
+	}
+	if len(r.tools) == 0 {
+		forms = append(forms, form{objects: true, absent: true})
+	}
+	if len(forms) == 2 {
+		forms = append(forms, form{absent: true})
+	}
+	for _, f := range forms {
+		if again, err2 := t.renderAs(r, f); err2 == nil {
+			return again, nil
+		}
 	}
 	return out, err
 }
@@ -82,20 +101,25 @@ func holdsObjects(msgs []Message) bool {
 	return false
 }
 
-func (t *Template) renderAs(r request, objects bool) (jinja.Output, error) {
+func (t *Template) renderAs(r request, f form) (jinja.Output, error) {
 	vars, err := t.variables(r.vars)
 	if err != nil {
 		return jinja.Output{}, err
 	}
 	items := make([]jinja.Value, len(r.msgs))
 	for i := range r.msgs {
-		if items[i], err = r.msgs[i].value(objects); err != nil {
+		if items[i], err = r.msgs[i].value(f.objects); err != nil {
 			return jinja.Output{}, fmt.Errorf("messages[%d]: %w", i, err)
 		}
 	}
 	vars.Set("messages", jinja.NewList(items...))
-	vars.Set("tools", jinja.None{})
-	vars.Set("documents", jinja.None{})
+	if !f.absent {
+		for _, name := range []string{"tools", "documents"} {
+			if _, given := vars.Get(name); !given {
+				vars.Set(name, jinja.None{})
+			}
+		}
+	}
 	if len(r.tools) > 0 {
 		v, err := jinja.DecodeJSON(r.tools)
 		if err != nil {
