@@ -143,7 +143,7 @@ func isLoopback(hostport string) bool {
 func (s *Server) logAccess(rec *recorder, r *http.Request, id string) {
 	attrs := []slog.Attr{
 		slog.String("request_id", id), slog.String("method", clip(r.Method)), slog.String("path", clip(r.URL.Path)), slog.String("remote", r.RemoteAddr),
-		slog.Int("status", rec.status), slog.Int64("bytes", rec.bytes), slog.Duration("elapsed", rec.elapsed()),
+		slog.Int("status", rec.status), slog.Int64("bytes", rec.bytes), slog.Float64("elapsed_ms", float64(rec.elapsed().Microseconds())/1000),
 	}
 	if rec.model != "" {
 		attrs = append(attrs, slog.String("model", clip(rec.model)), slog.Bool("stream", rec.stream),
