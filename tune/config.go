@@ -50,7 +50,7 @@ type Adapter struct {
 	RankPattern  map[string]int     `json:"rank_pattern" doc:"ranks of layers whose name ends in, or matches, a key"`
 	AlphaPattern map[string]float64 `json:"alpha_pattern" doc:"alphas of layers whose name ends in, or matches, a key"`
 	Layers       []int              `json:"layers" doc:"numbers of the blocks that get an adapter; empty = all"`
-	Init         string             `json:"init" doc:"PEFT adapter folder to start from; its r, alpha and targets must be these"`
+	Init         string             `json:"init" doc:"PEFT adapter folder to start from; its r, alpha and targets must be these, its patterns and layers hold where none are given"`
 }
 
 // EarlyStopping ends a run whose validation loss no longer falls.

@@ -34,7 +34,9 @@ func (r *run) write(ctx context.Context, what string, write func() error) error 
 		case !diskFull(err):
 			return fmt.Errorf("save %s: %w", what, err)
 		}
-		r.tell(Paused, fmt.Sprintf("the disk is full: %s of %s waits (%v); free space and the run goes on, or interrupt it: %s", what, r.c.Out, err, r.kept()))
+		var cause syscall.Errno
+		errors.As(err, &cause)
+		r.tell(Paused, fmt.Sprintf("the disk is full (%v): %s in %s waits; free space and the run goes on, or interrupt it: %s", cause, what, r.c.Out, r.kept()))
 		if ctx.Err() != nil || r.o.Sleep(ctx, diskRetry) != nil {
 			return &pausedError{what, r.kept()}
 		}

@@ -53,7 +53,7 @@ func (c *checkpoint) checkIdentity(now identity, otherCPU bool) []string {
 		{"the tokenizer", was.Tokenizer, now.Tokenizer},
 	} {
 		if d.was != d.is {
-			out = append(out, fmt.Sprintf("%s has changed (SHA-256 %s, was %s)", d.name, brief(d.is), brief(d.was)))
+			out = append(out, fmt.Sprintf("%s changed (SHA-256 %s, was %s)", d.name, brief(d.is), brief(d.was)))
 		}
 	}
 	if was.Kernel != now.Kernel && !otherCPU {

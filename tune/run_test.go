@@ -137,6 +137,39 @@ func TestGoldenCurve(t *testing.T) {
 	compareAdapters(t, s.Weights, golden.Path(t, "arch/llama/adapter_init"), golden.Path(t, "arch/llama/adapter_after10"))
 }
 
+// TestGoldenPatterns starts from adapters with patterns and layers that the settings leave to them.
+func TestGoldenPatterns(t *testing.T) {
+	for name, a := range map[string]Adapter{
+		"rslora-patterns": {Type: "lora", R: 4, Alpha: 8, RSLora: true, Targets: Targets{List: []string{"q_proj", "v_proj", "down_proj"}}},
+		"lora-layers":     {Type: "lora", R: 3, Alpha: 5, Targets: Targets{List: []string{"v_proj", "up_proj"}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			c := DefaultSFT()
+			c.Model, c.Train, c.Out = golden.Path(t, "arch/llama"), filepath.Join(dir, "rows.jsonl"), filepath.Join(dir, "out")
+			writeGoldenRows(t, c.Train)
+			c.Adapter, c.Adapter.Init = a, golden.Path(t, "peft/"+name+"/adapter_init")
+			c.Epochs, c.Batch, c.LearningRate, c.Schedule, c.Shuffle = 10, 2, 1e-2, "constant", false
+			s := mustRun(t, c, RunOptions{})
+			want := curves(t, "peft/"+name+"/golden_lora.safetensors", "loss_curve")[0]
+			if off := math.Abs(s.LastLoss-float64(want[9])) / float64(want[9]); off > 1e-4 {
+				t.Errorf("last loss %v, PyTorch has %v", s.LastLoss, want[9])
+			}
+			resolved, err := LoadSFT(filepath.Join(c.Out, "run.yaml"))
+			if err != nil || len(resolved.Adapter.RankPattern)+len(resolved.Adapter.Layers) == 0 {
+				t.Errorf("run.yaml has not what was inherited: %+v %v", resolved.Adapter, err)
+			}
+			if s = mustRun(t, c, RunOptions{Resume: true}); !s.AlreadyFinished {
+				t.Error("resumed a finished run")
+			}
+			c.Adapter.R, c.Out = 5, filepath.Join(dir, "other")
+			if _, err := Run(context.Background(), c, RunOptions{}); err == nil || !strings.Contains(err.Error(), "rank") {
+				t.Errorf("another rank than its start: %v", err)
+			}
+		})
+	}
+}
+
 // compareAdapters holds ours to theirs within one percent of what training changed.
 func compareAdapters(t *testing.T, ours, initial, theirs string) {
 	t.Helper()
@@ -371,8 +404,8 @@ func TestResumeRefusesAndForgives(t *testing.T) {
 			text, _ := os.ReadFile(c.Train)
 			write(t, other, string(text)+"\n")
 			c.Train = other
-		}, "the training data has changed"},
-		{func(c *SFT) { c.Model = golden.Path(t, "arch/qwen3") }, "the base model's weights has changed"},
+		}, "the training data changed"},
+		{func(c *SFT) { c.Model = golden.Path(t, "arch/qwen3") }, "the base model's weights changed"},
 	} {
 		changed := c
 		d.change(&changed)

@@ -68,7 +68,7 @@ func begin(ctx context.Context, c SFT, o RunOptions) (r *run, err error) {
 	if r.finished = r.done(from); r.finished != nil || err != nil {
 		return r, err
 	}
-	if err := r.open(); err != nil {
+	if err := r.open(from != nil); err != nil {
 		return r, err
 	}
 	if err := r.encode(trainFile, validFile); err != nil {
@@ -127,11 +127,45 @@ func (r *run) resolve(from *checkpoint) error {
 	if r.c.Date == "" {
 		r.c.Date = r.o.Now().Format(time.DateOnly)
 	}
+	if err := r.inherit(from); err != nil {
+		return err
+	}
 	// Without a checkpoint a run with other settings may start afresh, but not over finished weights.
 	if before != nil && (from != nil || finished(r.c.Out) != nil) {
 		if differences := differing(*before, r.c); len(differences) > 0 {
 			return &ResumeError{place, differences}
 		}
+	}
+	return nil
+}
+
+// inherit takes the patterns and layers that the settings leave open from the adapter to start from: that must
+// agree in r, alpha and targets, which say nothing of them.
+func (r *run) inherit(from *checkpoint) error {
+	a := &r.c.Adapter
+	if a.Init == "" {
+		return nil
+	}
+	var rank map[string]int
+	var alpha map[string]float64
+	var layers []int
+	if from != nil { // what the run began with, should the folder be gone or changed
+		rank, alpha, layers = from.config.Adapter.RankPattern, from.config.Adapter.AlphaPattern, from.config.Adapter.Layers
+	} else {
+		files, err := weights.ReadAdapter(a.Init)
+		if err != nil {
+			return fmt.Errorf("adapter.init: %w", err)
+		}
+		rank, alpha, layers = files.Config.RankPattern, files.Config.AlphaPattern, files.Config.LayersToTransform
+	}
+	if len(a.RankPattern) == 0 {
+		a.RankPattern = rank
+	}
+	if len(a.AlphaPattern) == 0 {
+		a.AlphaPattern = alpha
+	}
+	if len(a.Layers) == 0 {
+		a.Layers = layers
 	}
 	return nil
 }
@@ -177,8 +211,8 @@ func (r *run) readFiles() (train, valid *data.File, err error) {
 	return train, valid, err
 }
 
-// open loads the model and makes what is trained.
-func (r *run) open() error {
+// open loads the model and makes what is trained, where it resumes only in shape.
+func (r *run) open(resumes bool) error {
 	if r.model = r.o.Model; r.model == nil {
 		r.tell(Loading, r.c.Model)
 		m, err := catalog.Open(r.c.Model, engine.LoadOptions{Threads: int(r.c.Threads), Trainable: r.c.Adapter.Type == "none"})
@@ -199,21 +233,21 @@ func (r *run) open() error {
 	if r.model.Tokenizer != nil {
 		r.Identity.Tokenizer = r.model.Tokenizer.Hash()
 	}
-	if err := r.makeAdapter(); err != nil {
+	if err := r.makeAdapter(resumes); err != nil {
 		return err
 	}
 	r.trainer, err = engine.NewTrainer(r.model.Base, r.adapter, engine.TrainerOptions{Seed: uint64(r.c.Seed), MicroRows: int(r.c.MicroBatch), Packing: r.c.Packing})
 	return err
 }
 
-func (r *run) makeAdapter() (err error) {
+func (r *run) makeAdapter(resumes bool) (err error) {
 	a := r.c.Adapter
 	if a.Type == "none" {
 		return nil
 	}
 	config := weights.AdapterConfig{R: a.R, Alpha: a.Alpha, Dropout: a.Dropout, TargetModules: a.Targets.List, TargetRegex: a.Targets.Pattern,
 		RankPattern: a.RankPattern, AlphaPattern: a.AlphaPattern, LayersToTransform: a.Layers, UseRSLora: a.RSLora}
-	if a.Init != "" {
+	if a.Init != "" && !resumes { // a checkpoint has all values
 		r.adapter, err = r.model.Base.InitAdapter(config, a.Init)
 	} else {
 		r.adapter, err = r.model.Base.NewAdapter(config, uint64(r.c.Seed))
