@@ -66,6 +66,9 @@ func (r *run) copyText(dir string) error {
 		return err
 	}
 	if r.model.Weights == nil || r.model.Weights.TokenizerPath == "" {
+		if r.model.Tokenizer != nil {
+			r.tell(Warned, fmt.Sprintf("%s has no tokenizer: the base keeps its own inside %s; put a tokenizer.json beside the weights to chat with it", dir, r.model.Path))
+		}
 		return nil
 	}
 	from := filepath.Dir(r.model.Weights.TokenizerPath)
