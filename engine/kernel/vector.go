@@ -124,15 +124,16 @@ type adamConstants struct {
 
 // AdamW takes one step of decoupled-decay Adam as torch.optim.AdamW defines it, on weights w with gradient
 // g·gscale and moments m and v: w *= 1−lr·wd; m = β1·m+(1−β1)·g; v = β2·v+(1−β2)·g²;
-// w −= lr/bc1 · m/(√v/√bc2+eps). bc1 = 1−β1ᵗ and bc2 = 1−β2ᵗ for step t from 1.
-func AdamW(w, g, m, v []float32, lr, beta1, beta2, eps, wd, bc1, bc2, gscale float32) {
+// w −= lr/bc1 · m/(√v/√bc2+eps). bc1 = 1−β1ᵗ and bc2 = 1−β2ᵗ for step t from 1. The
+// constants are worked out in f64, so that 1−β2 of 0.999 is the f32 nearest to 0.001.
+func AdamW(w, g, m, v []float32, lr, beta1, beta2, eps, wd, bc1, bc2, gscale float64) {
 	sameLength("AdamW", len(w), len(g), len(m), len(v))
 	c := adamConstants{
-		gscale: gscale, decay: float32(1 - float64(lr)*float64(wd)),
-		beta1: beta1, oneBeta1: float32(1 - float64(beta1)),
-		beta2: beta2, oneBeta2: float32(1 - float64(beta2)),
-		rootBC2: float32(1 / math.Sqrt(float64(bc2))), eps: eps,
-		step: float32(float64(lr) / float64(bc1)),
+		gscale: float32(gscale), decay: float32(1 - lr*wd),
+		beta1: float32(beta1), oneBeta1: float32(1 - beta1),
+		beta2: float32(beta2), oneBeta2: float32(1 - beta2),
+		rootBC2: float32(1 / math.Sqrt(bc2)), eps: float32(eps),
+		step: float32(lr / bc1),
 	}
 	active.adamW(w, g, m, v, &c)
 }

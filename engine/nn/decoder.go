@@ -170,15 +170,10 @@ func (c *Call) trace(layer int, x []float32) {
 
 // embed writes the tokens' embeddings to x (T, D).
 func (d *Decoder) embed(c *Call, x []float32, ids []int32) {
-	n := d.Hidden()
-	c.rows(c.T, func(lo, hi int) {
-		for t := lo; t < hi; t++ {
-			d.Embed.M.Row(int(ids[t]), x[t*n:(t+1)*n])
-		}
-		if d.EmbedScale != 1 {
-			kernel.Scale(x[lo*n:hi*n], d.EmbedScale)
-		}
-	})
+	d.Embed.M.RowsOf(c.WS, ids, x)
+	if d.EmbedScale != 1 {
+		kernel.Scale(x, d.EmbedScale)
+	}
 }
 
 // Backward accumulates the gradients of what trains for dh, the gradient of Forward's h, which it overwrites.

@@ -61,8 +61,7 @@ func (o AdamW) Step(p *tensor.Pool, slots []Slot, step int) (norm float64, err e
 	if o.MaxGradNorm > 0 {
 		scale = min(1, o.MaxGradNorm/(norm+1e-6))
 	}
-	bc1 := float32(1 - math.Pow(o.Beta1, float64(step)))
-	bc2 := float32(1 - math.Pow(o.Beta2, float64(step)))
+	bc1, bc2 := 1-math.Pow(o.Beta1, float64(step)), 1-math.Pow(o.Beta2, float64(step))
 	type task struct {
 		s      *Slot
 		lo, hi int
@@ -75,8 +74,8 @@ func (o AdamW) Step(p *tensor.Pool, slots []Slot, step int) (norm float64, err e
 	}
 	p.Run(len(tasks), func(i, _ int) {
 		s, lo, hi := tasks[i].s, tasks[i].lo, tasks[i].hi
-		kernel.AdamW(s.W[lo:hi], s.G[lo:hi], s.M[lo:hi], s.V[lo:hi], float32(o.LearningRate), float32(o.Beta1), float32(o.Beta2),
-			float32(o.Eps), float32(o.WeightDecay), bc1, bc2, float32(scale))
+		kernel.AdamW(s.W[lo:hi], s.G[lo:hi], s.M[lo:hi], s.V[lo:hi], o.LearningRate, o.Beta1, o.Beta2,
+			o.Eps, o.WeightDecay, bc1, bc2, scale)
 	})
 	return norm, nil
 }

@@ -119,11 +119,27 @@ func (m *Matrix) Bytes() int { return 4*len(m.f32) + len(m.data) }
 
 // Row writes row i to dst as f32, exactly as the stored format defines the values; dst has Cols elements.
 func (m *Matrix) Row(i int, dst []float32) {
+	m.row(i, dst, make([]float32, rowBlock))
+}
+
+// RowsOf writes the rows ids, one after the other, to dst (len(ids), Cols): an embedding look-up.
+func (m *Matrix) RowsOf(ws *Workspace, ids []int32, dst []float32) {
+	mark := ws.Mark()
+	block := ws.F32(rowBlock)
+	for i, id := range ids {
+		m.row(int(id), dst[i*m.Cols:(i+1)*m.Cols], block)
+	}
+	ws.Release(mark)
+}
+
+// rowBlock is the scratch that row wants: the 16 rows of a panel for the 32 columns of a block.
+const rowBlock = 32 * panelRows
+
+func (m *Matrix) row(i int, dst, block []float32) {
 	if i < 0 || i >= m.Rows || len(dst) != m.Cols {
 		panic(fmt.Sprintf("tensor.Row: row %d into %d values of a %d×%d matrix", i, len(dst), m.Rows, m.Cols))
 	}
 	lane := i % panelRows
-	var block [32 * panelRows]float32
 	for k := 0; k < m.Cols; k += 32 {
 		n := min(32, m.Cols-k)
 		src := m.expand(block[:n*panelRows], i/panelRows, k, k+n)
