@@ -120,13 +120,13 @@ func (c *demoCommand) banking(ctx context.Context, m *Main) error {
 	fmt.Fprintf(m.Stdout, "\nThe right answer: %s\n", row.Messages[len(row.Messages)-1].Content)
 
 	heading(m.Stdout, "What next")
-	fmt.Fprintf(m.Stdout, `That took %s. The adapter is in %s; PEFT loads it as it is.
-  talk to it           hone chat --model %s --adapter %s --temperature 0
-  serve it             hone serve --model %s --adapters %s --dev
-  train on your file   hone data check FILE.jsonl --model %s
-                       hone train --model %s --train FILE.jsonl --out runs/mine
-  measure a file       hone eval -c EVAL.yaml
-`, time.Since(start).Round(time.Second), summary.Weights, demoModel, summary.Weights, demoModel, adapters, demoModel, demoModel)
+	hone, weights := m.name(), quoteArg(summary.Weights)
+	fmt.Fprintf(m.Stdout, "That took %s. The adapter is in %s; PEFT loads it as it is.\n", time.Since(start).Round(time.Second), summary.Weights)
+	suggest(m.Stdout, "talk to it", hone+" chat --model "+demoModel+" --adapter "+weights+" --temperature 0")
+	suggest(m.Stdout, "serve it", hone+" serve --model "+demoModel+" --adapters "+quoteArg(adapters)+" --dev")
+	suggest(m.Stdout, "check your own file", hone+" data check FILE.jsonl --model "+demoModel)
+	suggest(m.Stdout, "train on it", hone+" train --model "+demoModel+" --train FILE.jsonl --out runs/mine")
+	suggest(m.Stdout, "measure a model", hone+" eval -c EVAL.yaml, as examples/banking77/eval.yaml")
 	return nil
 }
 
@@ -248,6 +248,9 @@ func telling(base, adapter []eval.Prediction) int {
 func printAccuracy(w io.Writer, name string, r eval.Result) {
 	fmt.Fprintf(w, "  %-8s %3d of %d right: %5.1f %% (95 %% interval %.1f to %.1f)\n", name, r.Correct, r.Count, 100*r.Accuracy, 100*r.Low, 100*r.High)
 }
+
+// suggest writes one line of what to do next.
+func suggest(w io.Writer, what, command string) { fmt.Fprintf(w, "  %-20s %s\n", what, command) }
 
 // heading starts a part of the demo.
 func heading(w io.Writer, text string) {

@@ -67,11 +67,11 @@ func (c *demoCommand) stories(ctx context.Context, m *Main) error {
 	}
 
 	heading(m.Stdout, "What next")
-	fmt.Fprintf(m.Stdout, `That took %s. The adapter is in %s; PEFT loads it as it is.
-  another story        echo '%s' | hone generate --model %s --adapter %s --temperature 0.8 --seed 7
-  serve it             hone serve --model %s --adapters %s --dev
-  a model that chats   hone demo
-`, time.Since(start).Round(100*time.Millisecond), summary.Weights, storyPrompt, model, summary.Weights, model, adapters)
+	hone := m.name()
+	fmt.Fprintf(m.Stdout, "That took %s. The adapter is in %s; PEFT loads it as it is.\n", time.Since(start).Round(100*time.Millisecond), summary.Weights)
+	suggest(m.Stdout, "another story", fmt.Sprintf("echo '%s' | %s generate --model %s --adapter %s --temperature 0.8 --seed 7", storyPrompt, hone, model, quoteArg(summary.Weights)))
+	suggest(m.Stdout, "serve it", hone+" serve --model "+model+" --adapters "+quoteArg(adapters)+" --dev")
+	suggest(m.Stdout, "a model that chats", hone+" demo")
 	return nil
 }
 

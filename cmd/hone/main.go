@@ -31,6 +31,9 @@ func main() {
 		os.Exit(exitSignal)
 	}()
 	m := &Main{Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Env: os.Getenv}
+	if os.Args[0] == "./hone" {
+		m.Name = os.Args[0]
+	}
 	os.Exit(m.Run(ctx, os.Args[1:]))
 }
 
@@ -39,6 +42,15 @@ type Main struct {
 	Stdin          io.Reader
 	Stdout, Stderr io.Writer
 	Env            func(string) string
+	Name           string // how the program was called, for commands it suggests; "": hone
+}
+
+// name is how to call the program again.
+func (m *Main) name() string {
+	if m.Name == "" {
+		return "hone"
+	}
+	return m.Name
 }
 
 // command is what every subcommand is.
@@ -134,6 +146,9 @@ func (m *Main) report(name string, err error) int {
 		fmt.Fprintf(m.Stderr, "hone %s: %v\nRun 'hone %s --help' for its flags.\n", usage.command, err, usage.command)
 		return exitUsage
 	case errors.Is(err, errReported):
+		return exitFailed
+	case errors.Is(err, context.Canceled):
+		fmt.Fprintf(m.Stderr, "hone %s: interrupted\n", name)
 		return exitFailed
 	}
 	fmt.Fprintf(m.Stderr, "hone %s: %v\n", name, err)

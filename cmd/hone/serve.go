@@ -119,12 +119,17 @@ func (c *serveCommand) announce(w io.Writer, addr string, models *served, key bo
 	if key {
 		header = ` -H "Authorization: Bearer $HONE_API_KEY"`
 	}
+	last := models.all[len(models.all)-1]
+	route, body := "chat/completions", `"messages": [{"role": "user", "content": "Hello!"}]`
+	if last.Scheduler.Model().Template == nil {
+		route, body = "completions", `"prompt": "Once upon a time", "max_tokens": 60`
+	}
 	_, err := fmt.Fprintf(w, `serving %s
 base URL: http://%s/v1
 
-curl http://%s/v1/chat/completions%s -H 'Content-Type: application/json' \
-  -d '{"model": "%s", "messages": [{"role": "user", "content": "Hello!"}]}'
-`, strings.Join(names, ", "), addr, addr, header, names[len(names)-1])
+curl http://%s/v1/%s%s -H 'Content-Type: application/json' \
+  -d '{"model": "%s", %s}'
+`, strings.Join(names, ", "), addr, addr, route, header, last.ID, body)
 	return err
 }
 
