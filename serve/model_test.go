@@ -106,27 +106,46 @@ func TestRealBatchEqualsSingle(t *testing.T) {
 // A continued text keeps the space between the prompt and what follows, and the tokens' bytes join to it.
 func TestRealContinuation(t *testing.T) {
 	m, s := realModel(t, false, serve.Options{})
-	prompt := "Once upon a time"
-	ids := m.Tokenizer.Encode(prompt, tokenizer.Options{AddSpecial: true})
-	got, err := s.Generate(t.Context(), serve.Request{Prompt: ids, MaxTokens: 40, Continues: true})
-	if err != nil {
-		t.Fatal(err)
+	spaces := 0
+	for _, prompt := range []string{"Once upon a", "Once upon a time", "Lily and her mom went", "The"} {
+		ids := m.Tokenizer.Encode(prompt, tokenizer.Options{AddSpecial: true})
+		got, err := s.Generate(t.Context(), serve.Request{Prompt: ids, MaxTokens: 20, Continues: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.HasPrefix(got.Text, " ") {
+			spaces++
+		}
+		all := ids
+		var raw []byte
+		for _, token := range got.Tokens {
+			all = append(all, token.ID)
+			raw = append(raw, token.Bytes...)
+		}
+		if want := m.Tokenizer.Decode(all, true); prompt+got.Text != want {
+			t.Errorf("got %q, want %q", prompt+got.Text, want)
+		}
+		if string(raw) != got.Text {
+			t.Errorf("bytes %q, text %q", raw, got.Text)
+		}
+		if joined := strings.Join(serve.Texts(m.Tokenizer, all), ""); joined != prompt+got.Text {
+			t.Errorf("texts %q", joined)
+		}
+		// As a message of its own the text does not begin with the model's word-opening space, nor do the bytes.
+		opened, err := s.Generate(t.Context(), serve.Request{Prompt: ids, MaxTokens: 20})
+		if err != nil {
+			t.Fatal(err)
+		}
+		raw = nil
+		for _, token := range opened.Tokens {
+			raw = append(raw, token.Bytes...)
+		}
+		if opened.Text != strings.TrimPrefix(got.Text, " ") || string(raw) != opened.Text {
+			t.Errorf("as a message %q with bytes %q, continued %q", opened.Text, raw, got.Text)
+		}
 	}
-	var all []int32
-	var raw []byte
-	all = append(all, ids...)
-	for _, token := range got.Tokens {
-		all = append(all, token.ID)
-		raw = append(raw, token.Bytes...)
-	}
-	if want := m.Tokenizer.Decode(all, true); prompt+got.Text != want {
-		t.Errorf("got %q, want %q", prompt+got.Text, want)
-	}
-	if string(raw) != got.Text {
-		t.Errorf("bytes %q, text %q", raw, got.Text)
-	}
-	if joined := strings.Join(serve.Texts(m.Tokenizer, all), ""); joined != prompt+got.Text {
-		t.Errorf("texts %q", joined)
+	if spaces == 0 {
+		t.Error("no text of these begins with a space, so the test shows nothing")
 	}
 }
 

@@ -114,32 +114,34 @@ func TestSubmitRefuses(t *testing.T) {
 
 // A request's text is the same alone and among others that come and go.
 func TestCompanionsChangeNothing(t *testing.T) {
-	e := &fakeEngine{context: 256, script: hashed, prefill: func(p []int32) int { return len(p) % 3 }}
-	s := start(t, e, Options{MaxStreams: 4})
-	request := func(i int) Request {
-		return Request{Prompt: ids(fmt.Sprintf("prompt %d", i)), MaxTokens: 5 + i%37, Stop: []string{"ab"}, Sampling: engine.Sampling{Seed: uint64(i)}}
-	}
-	want := make([]Result, 60)
-	for i := range want {
-		var err error
-		if want[i], err = s.Generate(t.Context(), request(i)); err != nil {
-			t.Fatal(err)
+	synctest.Test(t, func(t *testing.T) {
+		e := &fakeEngine{context: 256, script: hashed, prefill: func(p []int32) int { return len(p) % 3 }, onStep: func(int) { time.Sleep(time.Millisecond) }}
+		s := start(t, e, Options{MaxStreams: 4})
+		request := func(i int) Request {
+			return Request{Prompt: ids(fmt.Sprintf("prompt %d", i)), MaxTokens: 5 + i%37, Stop: []string{"ab"}, Sampling: engine.Sampling{Seed: uint64(i)}}
 		}
-	}
-	var wg sync.WaitGroup
-	for i := range want {
-		wg.Go(func() {
-			got, err := s.Generate(t.Context(), request(i))
-			if err != nil || got.Text != want[i].Text || got.Finish != want[i].Finish || got.Usage != want[i].Usage {
-				t.Errorf("request %d among others: %q %s %v, alone %q %s", i, got.Text, got.Finish, err, want[i].Text, want[i].Finish)
+		want := make([]Result, 60)
+		for i := range want {
+			var err error
+			if want[i], err = s.Generate(t.Context(), request(i)); err != nil {
+				t.Fatal(err)
 			}
-		})
-	}
-	wg.Wait()
-	s.Close()
-	if e.widest != 4 {
-		t.Errorf("the widest batch had %d streams, want 4", e.widest)
-	}
+		}
+		var wg sync.WaitGroup
+		for i := range want {
+			wg.Go(func() {
+				time.Sleep(time.Duration(i%7) * 3 * time.Millisecond)
+				got, err := s.Generate(t.Context(), request(i))
+				if err != nil || got.Text != want[i].Text || got.Finish != want[i].Finish || got.Usage != want[i].Usage {
+					t.Errorf("request %d among others: %q %s %v, alone %q %s", i, got.Text, got.Finish, err, want[i].Text, want[i].Finish)
+				}
+			})
+		}
+		wg.Wait()
+		if e.widest != 4 {
+			t.Errorf("the widest batch had %d streams, want 4", e.widest)
+		}
+	})
 }
 
 func TestCancelStopsWithinTwoTokens(t *testing.T) {
@@ -368,6 +370,25 @@ func TestScoreTakesItsTurn(t *testing.T) {
 	if _, err := s.Score(t.Context(), ids("abc"), nil, 0); !errors.Is(err, ErrClosed) {
 		t.Errorf("closed: %v", err)
 	}
+}
+
+// Calls that came while nothing ran are all answered, though they wake the scheduler only once.
+func TestScoresBeforeRun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := NewOver(&fakeEngine{context: 64}, Model{}, Options{})
+		var wg sync.WaitGroup
+		for range 5 {
+			wg.Go(func() {
+				if _, err := s.Score(t.Context(), ids("abc"), nil, 0); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		synctest.Wait()
+		go s.Run(t.Context())
+		wg.Wait()
+		s.Close()
+	})
 }
 
 func TestModelWithoutTokenizer(t *testing.T) {

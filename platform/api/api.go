@@ -236,7 +236,6 @@ func (s *Server) HTTPServer() *http.Server {
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,
 		ErrorLog:          slog.NewLogLogger(s.options.Logger.Handler(), slog.LevelDebug),
-		// Reading a body and writing have deadlines of their own, in body.go and sse.go: a timeout here would also
-		// end the long streams.
+		// Bodies and writes have deadlines of their own, in body.go and sse.go: a WriteTimeout would end long streams.
 	}
 }

@@ -26,12 +26,13 @@ import (
 const (
 	imStart = 256
 	imEnd   = 257
+	eos     = 258
 	key     = "sk-test"
 )
 
 const chatML = `{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' + m.content + '<|im_end|>' + '\n' }}{% if m.role == 'tool' %}{{ raise_exception('tool messages are not supported') }}{% endif %}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}`
 
-// byteTokenizer has one token a byte, whose id is the byte, and two control tokens.
+// byteTokenizer has one token a byte, whose id is the byte, and three control tokens.
 func byteTokenizer(t testing.TB) *tokenizer.Tokenizer {
 	t.Helper()
 	vocab := map[string]int{}
@@ -49,7 +50,7 @@ func byteTokenizer(t testing.TB) *tokenizer.Tokenizer {
 	}
 	byteLevel := map[string]any{"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true}
 	data, err := json.Marshal(map[string]any{
-		"version": "1.0", "added_tokens": []any{control(imStart, "<|im_start|>"), control(imEnd, "<|im_end|>")},
+		"version": "1.0", "added_tokens": []any{control(imStart, "<|im_start|>"), control(imEnd, "<|im_end|>"), control(eos, "<|endoftext|>")},
 		"normalizer": nil, "pre_tokenizer": byteLevel, "post_processor": nil, "decoder": byteLevel,
 		"model": map[string]any{"type": "BPE", "vocab": vocab, "merges": []string{}},
 	})
@@ -78,6 +79,15 @@ type fakeStream struct {
 	text string
 	s    engine.Sampling
 	n    int
+	chat bool
+}
+
+// last ends a text: a chat as its template says, any other as the model does.
+func (f *fakeStream) last() int32 {
+	if f.chat {
+		return imEnd
+	}
+	return eos
 }
 
 func (f *fakeStream) Close() { f.e.open.Add(-1) }
@@ -90,7 +100,7 @@ func (e *fakeEngine) NewStream(prompt []int32, _ *engine.Adapter, s engine.Sampl
 			text.WriteByte(byte(id))
 		}
 	}
-	return &fakeStream{e: e, text: e.say(text.String(), s), s: s}, nil
+	return &fakeStream{e: e, text: e.say(text.String(), s), s: s, chat: slices.Contains(prompt, imEnd)}, nil
 }
 
 func (e *fakeEngine) Decode(ctx context.Context, streams []serve.Stream, out []engine.Token) error {
@@ -106,7 +116,7 @@ func (e *fakeEngine) Decode(ctx context.Context, streams []serve.Stream, out []e
 	}
 	for i, s := range streams {
 		f := s.(*fakeStream)
-		out[i] = engine.Token{ID: imEnd, LogProb: -0.25}
+		out[i] = engine.Token{ID: f.last(), LogProb: -0.25}
 		if f.n < len(f.text) {
 			out[i].ID = int32(f.text[f.n])
 		}
@@ -132,7 +142,7 @@ func (e *fakeEngine) Score(_ context.Context, ids []int32, _ *engine.Adapter, to
 }
 
 func (e *fakeEngine) Context() int   { return e.context }
-func (e *fakeEngine) VocabSize() int { return 258 }
+func (e *fakeEngine) VocabSize() int { return 259 }
 
 // models is a Registry of a fixed list.
 type models []Model
@@ -190,8 +200,8 @@ func newFixture(t *testing.T, e *fakeEngine, o Options, so serve.Options) *fixtu
 	if err != nil {
 		t.Fatal(err)
 	}
-	f.scheduler = serve.NewOver(e, serve.Model{Tokenizer: tok, Template: template, EOS: []int32{imEnd}}, so)
-	bare := serve.NewOver(e, serve.Model{Tokenizer: tok, EOS: []int32{imEnd}}, so)
+	f.scheduler = serve.NewOver(e, serve.Model{Tokenizer: tok, Template: template, EOS: []int32{eos}}, so)
+	bare := serve.NewOver(e, serve.Model{Tokenizer: tok, EOS: []int32{eos}}, so)
 	created := time.Unix(1700000000, 0)
 	registry := models{
 		{ID: "tiny", Created: created, OwnedBy: "hone", Scheduler: f.scheduler},

@@ -259,6 +259,16 @@ func TestRawRequests(t *testing.T) {
 	}
 }
 
+// The time a body may take ends with the body: an answer may take longer.
+func TestAnswerOutlivesBodyTimeout(t *testing.T) {
+	e := &fakeEngine{gate: make(chan struct{})}
+	f := newFixture(t, e, Options{BodyTimeout: 50 * time.Millisecond}, serve.Options{})
+	time.AfterFunc(300*time.Millisecond, func() { close(e.gate) })
+	if resp, body := f.call(t, "POST", "/v1/chat/completions", chatBody("")); resp.StatusCode != 200 || !strings.Contains(body, hello) {
+		t.Errorf("status %d: %s", resp.StatusCode, body)
+	}
+}
+
 // A client that does not read is left after the write timeout; others never notice.
 func TestSlowReader(t *testing.T) {
 	e := &fakeEngine{say: endless, context: 1 << 24}
