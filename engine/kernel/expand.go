@@ -7,11 +7,12 @@ import (
 )
 
 // Bytes of one 32-column block of a 16-row panel. A panel block holds what 16 row blocks of the file hold,
-// reordered so that the 16 rows' values at one k are adjacent:
+// reordered so that the 16 rows' 32-bit words of 4 columns are adjacent, which is what VPDPBUSD multiplies:
 //
-//	Q4_1: d[16] f16, m[16] f16, then for j < 16 a byte of each row: column j in the low nibble, j+16 in the high
+//	Q4_1: d[16] f16, m[16] f16, then for g < 4 a word of each row: byte b has column 4g+b in its low nibble and
+//	      column 16+4g+b in its high one
 //	Q4_0: d[16] f16, then the nibbles likewise
-//	Q8_0: d[16] f16, then for k < 32 an int8 of each row
+//	Q8_0: d[16] f16, then for g < 8 a word of each row: byte b is column 4g+b, an int8
 const (
 	PanelBlockQ41 = 16 * 20
 	PanelBlockQ40 = 16 * 18
@@ -80,6 +81,9 @@ func HalfToFloat(h uint16) float32 {
 	return math.Float32frombits(sign | math.Float32bits(f))
 }
 
+// word is the place of column k (or nibble pair k) of a row among the words of a block.
+func word(k, row int) int { return k/4*64 + row*4 + k%4 }
+
 func half(src []byte, i int) float32 { return HalfToFloat(binary.LittleEndian.Uint16(src[2*i:])) }
 
 func expandQ41Generic(dst []float32, src []byte) {
@@ -88,7 +92,7 @@ func expandQ41Generic(dst []float32, src []byte) {
 		for row := range 16 {
 			d, m := half(src, row), half(src, 16+row)
 			for j := range 16 {
-				b := q[j*16+row]
+				b := q[word(j, row)]
 				dst[j*16+row] = float32(d*float32(b&15)) + m
 				dst[(j+16)*16+row] = float32(d*float32(b>>4)) + m
 			}
@@ -102,7 +106,7 @@ func expandQ40Generic(dst []float32, src []byte) {
 		for row := range 16 {
 			d := half(src, row)
 			for j := range 16 {
-				b := q[j*16+row]
+				b := q[word(j, row)]
 				dst[j*16+row] = d * float32(int(b&15)-8)
 				dst[(j+16)*16+row] = d * float32(int(b>>4)-8)
 			}
@@ -116,7 +120,7 @@ func expandQ80Generic(dst []float32, src []byte) {
 		for row := range 16 {
 			d := half(src, row)
 			for k := range 32 {
-				dst[k*16+row] = d * float32(int8(q[k*16+row]))
+				dst[k*16+row] = d * float32(int8(q[word(k, row)]))
 			}
 		}
 	}

@@ -9,8 +9,8 @@ import (
 )
 
 // Matrix is a weight of Rows output features by Cols input features, kept in its stored precision. Rows are
-// grouped in panels of 16 whose values at one column are adjacent (quantised blocks keep their scales and
-// bits, in that order), so that expanding a panel to f32 is a straight loop and an f32 panel needs none. Rows
+// grouped in panels of 16 whose values at one column are adjacent (of quantised blocks: the scales, then words
+// of 4 columns), so that expanding a panel to f32 is a straight loop and an f32 panel needs none. Rows
 // past the last are zero. A Matrix may be shared; only SetF32 changes one.
 type Matrix struct {
 	DType      DType
@@ -72,22 +72,23 @@ func packRow(d DType, panel []byte, lane int, row []byte) {
 		}
 		return
 	}
-	// A block is one or two f16 scales, then single bytes.
+	// A block is one or two f16 scales, then words of four bytes.
 	scales := 2
 	if d == Q4_1 {
 		scales = 4
 	}
 	size := d.BlockBytes()
 	for ; len(row) > 0; row, panel = row[size:], panel[panelRows*size:] {
+		block, to := row[:size], panel[:panelRows*size]
 		for s := 0; s < scales; s += 2 {
 			at := s*panelRows + 2*lane
-			panel[at], panel[at+1] = row[s], row[s+1]
+			binary.LittleEndian.PutUint16(to[at:], binary.LittleEndian.Uint16(block[s:]))
 		}
-		at := scales*panelRows + lane
-		for _, b := range row[scales:size] {
-			panel[at] = b
-			at += panelRows
+		to = to[scales*panelRows+4*lane:]
+		for block = block[scales:]; len(block) > 4; block, to = block[4:], to[4*panelRows:] {
+			binary.LittleEndian.PutUint32(to, binary.LittleEndian.Uint32(block))
 		}
+		binary.LittleEndian.PutUint32(to, binary.LittleEndian.Uint32(block))
 	}
 }
 

@@ -61,19 +61,23 @@ var halves []int // first row of each register's share of a panel
 // scaleRegister is the register of scale s for rows from h on.
 func scaleRegister(h, s int) int { return 12 + h/8*2 + s }
 
+// nibbles expands the four groups of a block. A 32-bit lane of a group holds 4 columns of one row in its low
+// nibbles and the 4 columns 16 further on in its high ones.
 func nibbles(f *file, offset bool) {
 	f.op("VMOVDQU%s fifteen<>(SB), {11}", map[string]string{"Y": "", "Z": "32"}[f.reg])
 	base := 32
 	if offset {
 		base = 64
 	}
-	for j := range 16 {
-		for i, h := range halves {
-			lo, hi := 4*i+j%2*2, 4*i+j%2*2+1
-			f.op("VPMOVZXBD %d(SI), {%d}", base+j*16+h, hi)
-			f.op("%s {11}, {%d}, {%d}", f.and(), hi, lo)
-			f.op("VPSRLD $4, {%d}, {%d}", hi, hi)
-			for n, q := range []int{lo, hi} {
+	n := 0
+	for g := range 4 {
+		for _, h := range halves {
+			word := 8 + n/len(halves)%2
+			f.op("%s %d(SI), {%d}", f.load(), base+g*64+h*4, word)
+			for nibble := range 8 { // in the order of their shifts: low and high of byte 0, of byte 1, …
+				q := n % 8
+				n++
+				f.field(word, q, 4*nibble, 11)
 				f.op("VCVTDQ2PS {%d}, {%d}", q, q)
 				if offset {
 					f.op("VFMADD213PS {%d}, {%d}, {%d}", scaleRegister(h, 1), scaleRegister(h, 0), q)
@@ -81,22 +85,57 @@ func nibbles(f *file, offset bool) {
 					f.op("VADDPS minusEight<>(SB), {%d}, {%d}", q, q)
 					f.op("VMULPS {%d}, {%d}, {%d}", scaleRegister(h, 0), q, q)
 				}
-				f.op("VMOVUPS {%d}, %d(DI)", q, (j+16*n)*64+h*4)
+				f.op("VMOVUPS {%d}, %d(DI)", q, (4*g+nibble/2+nibble%2*16)*64+h*4)
 			}
 		}
 	}
 }
 
+// field sets each lane of q to the bits of the word from shift on that mask keeps.
+func (f *file) field(word, q, shift, mask int) {
+	switch shift {
+	case 0:
+		f.op("%s {%d}, {%d}, {%d}", f.and(), mask, word, q)
+	case 28:
+		f.op("VPSRLD $28, {%d}, {%d}", word, q)
+	default:
+		f.op("VPSRLD $%d, {%d}, {%d}", shift, word, q)
+		f.op("%s {%d}, {%d}, {%d}", f.and(), mask, q, q)
+	}
+}
+
+// int8s expands the eight groups of a block, whose lanes hold 4 columns of one row.
 func int8s(f *file) {
-	for k := range 32 {
+	for g := range 8 {
 		for i, h := range halves {
-			q := 2*i + k%2
-			f.op("VPMOVSXBD %d(SI), {%d}", 32+k*16+h, q)
-			f.op("VCVTDQ2PS {%d}, {%d}", q, q)
-			f.op("VMULPS {%d}, {%d}, {%d}", scaleRegister(h, 0), q, q)
-			f.op("VMOVUPS {%d}, %d(DI)", q, k*64+h*4)
+			word := 8 + i
+			f.op("%s %d(SI), {%d}", f.load(), 32+g*64+h*4, word)
+			for b := range 4 {
+				q := 4*i + b
+				f.signed(word, q, b)
+				f.op("VCVTDQ2PS {%d}, {%d}", q, q)
+				f.op("VMULPS {%d}, {%d}, {%d}", scaleRegister(h, 0), q, q)
+				f.op("VMOVUPS {%d}, %d(DI)", q, (4*g+b)*64+h*4)
+			}
 		}
 	}
+}
+
+// signed sets each lane of q to byte b of the word, with its sign.
+func (f *file) signed(word, q, b int) {
+	if b < 3 {
+		f.op("VPSLLD $%d, {%d}, {%d}", 24-8*b, word, q)
+		word = q
+	}
+	f.op("VPSRAD $24, {%d}, {%d}", word, q)
+}
+
+// load is the move of whole integer registers.
+func (f *file) load() string {
+	if f.reg == "Z" {
+		return "VMOVDQU32"
+	}
+	return "VMOVDQU"
 }
 
 // plain loops over 16 values of two bytes at a time.

@@ -8,7 +8,7 @@ type stored struct {
 	blockBytes int // of 32 columns of one row
 	scales     int // vectors of 16 halves at the start of a block
 	nibbles    bool
-	stepBytes  int // of one row of 16 values (pairs, for nibbles)
+	stepBytes  int // from one column to the next; four columns of a quantised format share a vector of words
 }
 
 var formats = []stored{
@@ -78,7 +78,11 @@ func row(f *file, s stored, panels int) {
 		for u := range 4 {
 			f.op("VBROADCASTSS %d(SI), {%d}", u*4, x)
 			for i := range n {
-				value(f, s, half, base("R9", i, u*s.stepBytes+i%perPanel*f.lanes*s.stepBytes/16), t, n+i, 2*n+i)
+				from := base("R9", i, u*s.stepBytes+i%perPanel*f.lanes*s.stepBytes/16)
+				if s.scales > 0 {
+					from = base("R9", i, i%perPanel*f.lanes*4)
+				}
+				value(f, s, half, from, u, t, n+i, 2*n+i)
 				f.op("VFMADD231PS {%d}, {%d}, {%d}", t, x, i)
 				t = 3*n + 1 + (t-3*n)%3 // several values in flight
 			}
@@ -98,7 +102,8 @@ func row(f *file, s stored, panels int) {
 }
 
 // value loads one register of stored values and converts them, with exactly the operations of the expansions.
-func value(f *file, s stored, half, from string, t, d, m int) {
+// Of a quantised format it takes byte u of the words.
+func value(f *file, s stored, half, from string, u, t, d, m int) {
 	switch s.name {
 	case "F16":
 		f.op("VCVTPH2PS %s, {%d}", from, t)
@@ -108,15 +113,25 @@ func value(f *file, s stored, half, from string, t, d, m int) {
 		f.op("VPSLLD $16, {%d}, {%d}", t, t)
 		return
 	case "Q80":
-		f.op("VPMOVSXBD %s, {%d}", from, t)
+		f.op("%s %s, {%d}", f.load(), from, t)
+		f.signed(t, t, u)
 		f.op("VCVTDQ2PS {%d}, {%d}", t, t)
 		f.op("VMULPS {%d}, {%d}, {%d}", d, t, t)
 		return
 	}
-	f.op("VPMOVZXBD %s, {%d}", from, t)
+	shift := 8 * u
 	if half == "high" {
-		f.op("VPSRLD $4, {%d}, {%d}", t, t)
+		shift += 4
+	}
+	if shift == 0 {
+		f.op("%s %s, {%d}", f.load(), from, t)
+	} else if f.reg == "Z" {
+		f.op("VPSRLD $%d, %s, {%d}", shift, from, t)
 	} else {
+		f.op("VMOVDQU %s, {%d}", from, t)
+		f.op("VPSRLD $%d, {%d}, {%d}", shift, t, t)
+	}
+	if shift < 28 {
 		f.op("%s fifteen<>(SB), {%d}, {%d}", f.and(), t, t)
 	}
 	f.op("VCVTDQ2PS {%d}, {%d}", t, t)
