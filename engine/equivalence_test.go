@@ -400,3 +400,61 @@ func TestSaveModelLoadsBack(t *testing.T) {
 		t.Errorf("logits differ by %v", d)
 	}
 }
+
+// TestSharedBeginnings holds rows that begin alike, computed once, against each row on its own: losses, gradients
+// and validation.
+func TestSharedBeginnings(t *testing.T) {
+	for _, f := range []string{"llama", "mistral", "gemma3", "phi3"} {
+		b := tiny(t, f, 2)
+		var rows []Datum
+		for i := range 7 {
+			d := Datum{Row: int64(i)}
+			for j := range 40 + 3*i {
+				id := int32(j * 5 % 250)
+				switch {
+				case i%3 == 2:
+					id = int32((j*7 + i/3) % 250) // another beginning, or one of its own
+				case j > 20+i/2:
+					id = int32((i*31 + j*17) % 250)
+				}
+				d.Tokens = append(d.Tokens, id)
+				d.Weights = append(d.Weights, float32((i+j)%3)) // some within the common part
+			}
+			rows = append(rows, d)
+		}
+		l := b.lay(rows, nil, true)
+		if total := totals(rows).Tokens; len(l.ids) > total-2*minShared {
+			t.Fatalf("%s: %d of %d tokens are read: nothing is shared", f, len(l.ids), total)
+		}
+		a, err := b.LoadAdapter(golden.Path(t, "arch/"+f+"/adapter_init"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		run := func(o TrainerOptions) (float64, []weights.Tensor) {
+			tr, err := NewTrainer(b, a, o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			res, err := tr.ForwardBackward(context.Background(), rows, 0, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var gs []weights.Tensor
+			for _, s := range tr.slots {
+				gs = append(gs, f32Tensor(s.Name, s.Shape, s.G))
+			}
+			return res.Loss, gs
+		}
+		got, gotG := run(TrainerOptions{Packing: true})
+		want, wantG := run(TrainerOptions{})
+		if d := math.Abs(got/want - 1); d > 1e-6 {
+			t.Errorf("%s: loss %v shared, %v apart", f, got, want)
+		}
+		for i := range wantG {
+			x, y := weights.AsF32(gotG[i]), weights.AsF32(wantG[i])
+			if d := maxAbsDiff(x, y) / maxAbs(y); d > 2e-5 {
+				t.Errorf("%s: gradient %s differs by %.2g", f, wantG[i].Name, d)
+			}
+		}
+	}
+}

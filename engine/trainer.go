@@ -127,18 +127,19 @@ func (t *Trainer) ForwardBackward(ctx context.Context, rows []Datum, step int, l
 // pass runs one micro-batch forward and backward.
 func (t *Trainer) pass(rows []Datum, total Totals, step int, loss Loss) (float64, Metrics) {
 	b := t.base
-	ids, ts := b.layout(rows)
-	if len(ids) == 0 {
+	// Dropout draws masks of its own for each row, so nothing is common to rows that have it.
+	dropout := t.adapter != nil && t.adapter.dropout
+	l := b.lay(rows, t.adapter, t.opts.Packing && !dropout)
+	if len(l.ids) == 0 {
 		return 0, nil
 	}
-	c := b.begin(len(ids))
+	c, ts := b.start(l), l.ts
 	defer b.end(c)
-	b.addRows(c, rows, t.adapter)
 	c.Grads = t.grads
-	if t.adapter != nil && t.adapter.dropout {
+	if dropout {
 		c.Dropout = &nn.Dropout{Seed: t.opts.Seed, Step: uint64(step)} //nolint:gosec // a key
 	}
-	h, p := b.dec.Forward(c, ids)
+	h, p := b.dec.Forward(c, l.ids)
 	dh := c.WS.Zeros(len(h))
 	var value float64
 	var metrics Metrics
@@ -242,14 +243,13 @@ func (t *Trainer) Evaluate(ctx context.Context, rows []Datum) (Eval, error) {
 }
 
 func (b *Base) evaluatePart(rows []Datum, a *Adapter, e *Eval) {
-	ids, ts := b.layout(rows)
-	if len(ids) == 0 {
+	l := b.lay(rows, a, true)
+	if len(l.ids) == 0 {
 		return
 	}
-	c := b.begin(len(ids))
+	c, ts := b.start(l), l.ts
 	defer b.end(c)
-	b.addRows(c, rows, a)
-	h, _ := b.dec.Forward(c, ids)
+	h, _ := b.dec.Forward(c, l.ids)
 	lps, best := make([]float32, len(ts)), make([]bool, len(ts))
 	b.logProbs(c, h, ts, func(i int, logits []float32, lse float32) {
 		lps[i] = logits[ts[i].token] - lse
@@ -282,29 +282,6 @@ func (b *Base) checkRows(rows []Datum) error {
 		}
 	}
 	return nil
-}
-
-// layout returns the tokens that a micro-batch reads, row after row, and the positions it predicts.
-func (b *Base) layout(rows []Datum) (ids []int32, ts []target) {
-	for i, d := range rows {
-		at, n := len(ids), d.inputs()
-		ids = append(ids, d.Tokens[:n]...)
-		for j := 1; j <= n; j++ {
-			if d.Weights[j] != 0 {
-				ts = append(ts, target{row: at + j - 1, token: d.Tokens[j], datum: i, pos: j})
-			}
-		}
-	}
-	return ids, ts
-}
-
-// addRows makes a segment of each row.
-func (b *Base) addRows(c *nn.Call, rows []Datum, a *Adapter) {
-	for _, d := range rows {
-		if n := d.inputs(); n > 0 {
-			addSegment(c, n, 0, nn.Segment{Adapter: a.modules(), Row: d.Row})
-		}
-	}
 }
 
 // activationBytes is about what one token of a training pass holds for the backward pass.

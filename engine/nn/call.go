@@ -27,16 +27,20 @@ type Call struct {
 	// the last one after the final norm. For tests.
 	Trace func(layer int, x []float32)
 
-	blocks []blockSaved // of the pass under way, reused
+	// Lists of the pass under way, reused.
+	blocks  []blockSaved
+	seqs    []sequence
+	queries []sequence
 }
 
-// Segment is one sequence's rows [Start, End) in a call. Rows attend to earlier rows of their own segment only,
-// and to what is in its KV cache.
+// Segment is one sequence's rows [Start, End) in a call. Rows attend to earlier rows of their own segment, to
+// those of the segment it continues, and to what is in its KV cache.
 type Segment struct {
 	Start, End int
 	Adapter    *Adapter // nil: the base alone
 	KV         *KV      // nil: attend within the call
 	Row        int64    // dataset row, keys dropout
+	Continues  int      // 1 + index of an earlier segment whose rows come first, such as a shared prompt; 0: none
 }
 
 // Keep reports whether a backward pass follows, which needs the activations.
