@@ -139,6 +139,7 @@ type preSplit struct {
 }
 
 const (
+	digitPattern  = `\p{N}` // the step Digits in the models' own tokenizer.json
 	gpt2Short     = `'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)`
 	bloomPattern  = ` ?[^(\s|.,!?…。，、।۔،)]+`
 	tekkenPattern = `[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+`
@@ -152,7 +153,7 @@ var preSplits = []preSplit{
 	{names: []string{"default"}, patterns: []string{`[\p{P}\$\+<=>\^~\|]+`, gpt2Pattern, `\p{N}+`, `[0-9][0-9][0-9]`}},
 	{names: []string{"gpt-2", "gpt2", "phi-2", "mpt", "olmo", "jais", "jina-es", "jina-de", "jina-v2-es", "jina-v2-de", "jina-v2-code",
 		"jina-v1-en", "jina-v3-en", "gigachat", "roberta-bpe", "trillion", "exaone4", "a.x-4.0", "mellum", "modern-bert", "granite-docling"}, patterns: []string{gpt2Pattern}},
-	{names: []string{"smollm", "starcoder", "refact", "command-r", "codeshell", "exaone", "minerva-7b"}, patterns: []string{`\p{N}`, gpt2Pattern}},
+	{names: []string{"smollm", "starcoder", "refact", "command-r", "codeshell", "exaone", "minerva-7b"}, patterns: []string{digitPattern, gpt2Pattern}},
 	{names: []string{"llama3", "llama-v3", "llama-bpe", "falcon3", "falcon-h1", "pixtral", "midm-2.0", "lfm2"}, patterns: []string{llama3Pattern}, ignoreMerges: true},
 	{names: []string{"smaug-bpe", "dbrx", "chatglm-bpe", "glm4"}, patterns: []string{llama3Pattern}},
 	{names: []string{"qwen2", "deepseek-r1-qwen", "kormo"}, patterns: []string{qwen2Pattern}, nfc: true},
@@ -161,10 +162,10 @@ var preSplits = []preSplit{
 	{names: []string{"gpt-4o", "llama4", "kanana2"}, patterns: []string{o200kPattern}, ignoreMerges: true},
 	{names: []string{"tekken"}, patterns: []string{tekkenPattern}, ignoreMerges: true},
 	{names: []string{"deepseek-v3", "hunyuan-dense", "joyai-llm"}, patterns: []string{`\p{N}{1,3}`, `[一-龥぀-ゟ゠-ヿ]+`, deepseekV3}},
-	{names: []string{"deepseek-coder"}, patterns: []string{`[\r\n]`, `\s?\p{L}+`, `\s?\p{P}+`, `[一-龥ࠀ-一가-퟿]+`, `\p{N}`}},
+	{names: []string{"deepseek-coder"}, patterns: []string{`[\r\n]`, `\s?\p{L}+`, `\s?\p{P}+`, `[一-龥ࠀ-一가-퟿]+`, digitPattern}},
 	{names: []string{"falcon"}, patterns: []string{"[\\p{P}\\$\\+<=>\\^~\\|`]+", gpt2Pattern, `[0-9][0-9][0-9]`}},
 	{names: []string{"bloom", "poro-chat", "gpt3-finnish"}, patterns: []string{bloomPattern}},
-	{names: []string{"viking"}, patterns: []string{bloomPattern, `\p{N}`}},
+	{names: []string{"viking"}, patterns: []string{bloomPattern, digitPattern}},
 	{names: []string{"seed-coder"}, patterns: []string{`(?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD])|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1}| ?[^\s\p{L}\p{N}\r\n]+|\s*[\r\n]+|\s+(?!\S)|\s+`}},
 	{names: []string{"bailingmoe", "bailingmoe2", "llada-moe"}, patterns: []string{`'(?:[sSdDmMtT]|[lL][lL]|[vV][eE]|[rR][eE])|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]|\s+(?!\S)|\s+`}},
 }
@@ -194,6 +195,10 @@ func (t *Tokenizer) fromGPT2(v Vocab) error {
 		t.normalize = func(r *run, p piece) piece { return normalForm(p, r.track, false, true) }
 	}
 	for _, source := range pre.patterns {
+		if source == digitPattern {
+			t.splits = append(t.splits, digits(true))
+			continue
+		}
 		pat, err := compileRegex(source)
 		if err != nil {
 			return fmt.Errorf("vocabulary: pre-tokenizer %q: pattern %q: %w", v.Pre, source, err)
