@@ -224,7 +224,9 @@ func (s *Server) Serve(ctx context.Context, l net.Listener, grace time.Duration)
 	if h.Shutdown(last) != nil { // what is left are clients that do not take their last bytes
 		_ = h.Close()
 	}
-	<-failed
+	if err := <-failed; !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
 	return nil
 }
 

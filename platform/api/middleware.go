@@ -22,14 +22,13 @@ type recorder struct {
 	http.ResponseWriter
 	elapsed func() time.Duration
 
-	status  int // 0: nothing written yet
-	bytes   int64
-	started bool // a body of its own has begun; no error body can follow
-	model   string
-	stream  bool
-	usage   serve.Usage
-	err     error
-	gone    bool // the client left before its answer
+	status int // 0: nothing written yet
+	bytes  int64
+	model  string
+	stream bool
+	usage  serve.Usage
+	err    error
+	gone   bool // the client left before its answer
 }
 
 // record is the recorder behind a handler's writer.
@@ -67,11 +66,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	rec.Header().Set("X-Content-Type-Options", "nosniff")
 	defer s.logAccess(rec, r, id)
 	defer func() {
-		switch p := recover(); {
-		case p == nil:
-		case p == http.ErrAbortHandler:
-			panic(p)
-		default:
+		if p := recover(); p != nil {
 			s.options.Logger.Error("panic in a handler", "request_id", id, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
 			rec.err = fmt.Errorf("panic: %v", p)
 			writeError(rec, rec.err)

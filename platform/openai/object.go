@@ -3,6 +3,7 @@ package openai
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -91,7 +92,7 @@ func parseObject(path string, raw []byte) (*object, *Error) {
 		where = "the request body"
 	}
 	syntax := func(err error) *Error {
-		if err == io.EOF || err == io.ErrUnexpectedEOF {
+		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 			return invalid(path, "invalid_json", "We could not parse the JSON of %s: it ends too early.", where)
 		}
 		return invalid(path, "invalid_json", "We could not parse the JSON of %s, at byte %d: %v.", where, d.InputOffset(), err)
@@ -121,7 +122,7 @@ func parseObject(path string, raw []byte) (*object, *Error) {
 	if _, err := d.Token(); err != nil {
 		return nil, syntax(err)
 	}
-	if _, err := d.Token(); err != io.EOF {
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return nil, invalid(path, "invalid_json", "There is something after the end of the JSON object of %s, at byte %d.", where, d.InputOffset())
 	}
 	return o, nil

@@ -2,7 +2,6 @@ package openai
 
 import (
 	"encoding/json"
-	"fmt"
 	"math"
 	"strings"
 	"testing"
@@ -282,6 +281,6 @@ func checkGeneration(t *testing.T, g Generation) {
 		ok = ok && stop != ""
 	}
 	if !ok {
-		t.Fatal(fmt.Sprintf("out of bounds: %+v", g))
+		t.Fatalf("out of bounds: %+v", g)
 	}
 }
