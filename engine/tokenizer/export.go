@@ -15,8 +15,8 @@ import (
 // "gpt2" kinds carry over exactly. A "llama" kind has scores where the file has a list of merges: every pair of
 // tokens that forms a token, by falling score. The two agree where no two tokens that texts form share a score and
 // every character of a token is a token itself, as in vocabularies that SentencePiece trains. Elsewhere
-//   - of two pairs with one score FromVocab merges the left one first, and Parse the one whose left half is longer,
-//     then the lower id;
+//   - of two pairs with one score FromVocab merges the one on the left first, and Parse the one that forms the token
+//     of the lower id;
 //   - FromVocab may form a token over a character that is no token, which Parse spells as bytes;
 //   - FromVocab spells a character that lacks some of its byte tokens with the others and one unknown token per
 //     missing byte, and Parse with one unknown token.

@@ -32,10 +32,11 @@ func (f *jsonFile) addLlama(t *Tokenizer, v Vocab) {
 type scoredMerge struct {
 	left, right string
 	id          int32 // of the token it forms
+	ids         [2]int32
 }
 
-// mergesByScore lists every pair of tokens whose joined text is a token, the highest score of that first. Byte
-// tokens and the unknown token, which stand for text other than their own, merge with nothing.
+// mergesByScore lists every pair of tokens whose joined text is a token, the highest score of that first, then
+// the lowest id of that, of the left half and of the right: the order of the published files. Byte tokens and the unknown token, which stand for text other than their own, merge with nothing.
 func mergesByScore(vocab map[string]int32, v Vocab) []string {
 	merges := []scoredMerge{}
 	mergeable := func(s string) bool {
@@ -52,13 +53,12 @@ func mergesByScore(vocab map[string]int32, v Vocab) []string {
 		}
 		for i := range token {
 			if i > 0 && mergeable(token[:i]) && mergeable(token[i:]) {
-				merges = append(merges, scoredMerge{token[:i], token[i:], id})
+				merges = append(merges, scoredMerge{token[:i], token[i:], id, [2]int32{vocab[token[:i]], vocab[token[i:]]}})
 			}
 		}
 	}
 	slices.SortFunc(merges, func(a, b scoredMerge) int {
-		return cmp.Or(cmp.Compare(v.Scores[b.id], v.Scores[a.id]), cmp.Compare(len(b.left), len(a.left)),
-			cmp.Compare(a.id, b.id), strings.Compare(a.left, b.left))
+		return cmp.Or(cmp.Compare(v.Scores[b.id], v.Scores[a.id]), cmp.Compare(a.id, b.id), slices.Compare(a.ids[:], b.ids[:]))
 	})
 	list := make([]string, len(merges))
 	for i, m := range merges {
