@@ -27,6 +27,7 @@ var implAVX2 = implementation{
 	expandQ41: expandQ41AVX2, expandQ40: expandQ40AVX2, expandQ80: expandQ80AVX2,
 	expandF16: expandF16AVX2, expandB16: expandB16AVX2,
 	rowQ41: rowQ41AVX2, rowQ40: rowQ40AVX2, rowQ80: rowQ80AVX2, rowF16: rowF16AVX2, rowB16: rowB16AVX2,
+	quantise: quantiseGeneric, fixedQ41: fixedQ41Generic, fixedQ40: fixedQ40Generic, fixedQ80: fixedQ80Generic,
 }
 
 var implAVX512 = implementation{
@@ -39,6 +40,7 @@ var implAVX512 = implementation{
 	expandQ41: expandQ41AVX512, expandQ40: expandQ40AVX512, expandQ80: expandQ80AVX512,
 	expandF16: expandF16AVX512, expandB16: expandB16AVX512,
 	rowQ41: rowQ41AVX512, rowQ40: rowQ40AVX512, rowQ80: rowQ80AVX512, rowF16: rowF16AVX512, rowB16: rowB16AVX512,
+	quantise: quantiseAVX512, fixedQ41: fixedQ41AVX512, fixedQ40: fixedQ40AVX512, fixedQ80: fixedQ80AVX512,
 }
 
 // A tileFunc computes a tile of a fixed size; strides are in bytes and k is at least 1.

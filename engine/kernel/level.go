@@ -43,6 +43,9 @@ type implementation struct {
 	expandB16 func(dst []float32, src []byte)
 
 	rowQ41, rowQ40, rowQ80, rowF16, rowB16 rowFunc
+
+	quantise                     func(dst []int32, x []float32)
+	fixedQ41, fixedQ40, fixedQ80 fixedFunc
 }
 
 // active is the CPU-feature switch. It is set at start and by SetLevel, which tests use.

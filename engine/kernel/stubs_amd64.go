@@ -321,3 +321,78 @@ func rowB16AVX512_2(y *float32, x *float32, src *byte, stride int, blocks int, a
 
 //go:noescape
 func rowB16AVX512_3(y *float32, x *float32, src *byte, stride int, blocks int, accumulate bool)
+
+//go:noescape
+func fixedQ41AVX512_1(y *float32, ldy int, x *int32, stride int, panel *byte, blocks int, accumulate bool)
+
+//go:noescape
+func fixedQ41AVX512_2(y *float32, ldy int, x *int32, stride int, panel *byte, blocks int, accumulate bool)
+
+//go:noescape
+func fixedQ41AVX512_3(y *float32, ldy int, x *int32, stride int, panel *byte, blocks int, accumulate bool)
+
+//go:noescape
+func fixedQ41AVX512_4(y *float32, ldy int, x *int32, stride int, panel *byte, blocks int, accumulate bool)
+
+//go:noescape
+func fixedQ41AVX512_5(y *float32, ldy int, x *int32, stride int, panel *byte, blocks int, accumulate bool)
+
+//go:noescape
+func fixedQ41AVX512_6(y *float32, ldy int, x *int32, stride int, panel *byte, blocks int, accumulate bool)
+
+//go:noescape
+func fixedQ41AVX512_7(y *float32, ldy int, x *int32, stride int, panel *byte, blocks int, accumulate bool)
+
+//go:noescape
+func fixedQ41AVX512_8(y *float32, ldy int, x *int32, stride int, panel *byte, blocks int, accumulate bool)
+
+//go:noescape
+func fixedQ40AVX512_1(y *float32, ldy int, x *int32, stride int, panel *byte, blocks int, accumulate bool)
+
+//go:noescape
+func fixedQ40AVX512_2(y *float32, ldy int, x *int32, stride int, panel *byte, blocks int, accumulate bool)
+
+//go:noescape
+func fixedQ40AVX512_3(y *float32, ldy int, x *int32, stride int, panel *byte, blocks int, accumulate bool)
+
+//go:noescape
+func fixedQ40AVX512_4(y *float32, ldy int, x *int32, stride int, panel *byte, blocks int, accumulate bool)
+
+//go:noescape
+func fixedQ40AVX512_5(y *float32, ldy int, x *int32, stride int, panel *byte, blocks int, accumulate bool)
+
+//go:noescape
+func fixedQ40AVX512_6(y *float32, ldy int, x *int32, stride int, panel *byte, blocks int, accumulate bool)
+
+//go:noescape
+func fixedQ40AVX512_7(y *float32, ldy int, x *int32, stride int, panel *byte, blocks int, accumulate bool)
+
+//go:noescape
+func fixedQ40AVX512_8(y *float32, ldy int, x *int32, stride int, panel *byte, blocks int, accumulate bool)
+
+//go:noescape
+func fixedQ80AVX512_1(y *float32, ldy int, x *int32, stride int, panel *byte, blocks int, accumulate bool)
+
+//go:noescape
+func fixedQ80AVX512_2(y *float32, ldy int, x *int32, stride int, panel *byte, blocks int, accumulate bool)
+
+//go:noescape
+func fixedQ80AVX512_3(y *float32, ldy int, x *int32, stride int, panel *byte, blocks int, accumulate bool)
+
+//go:noescape
+func fixedQ80AVX512_4(y *float32, ldy int, x *int32, stride int, panel *byte, blocks int, accumulate bool)
+
+//go:noescape
+func fixedQ80AVX512_5(y *float32, ldy int, x *int32, stride int, panel *byte, blocks int, accumulate bool)
+
+//go:noescape
+func fixedQ80AVX512_6(y *float32, ldy int, x *int32, stride int, panel *byte, blocks int, accumulate bool)
+
+//go:noescape
+func fixedQ80AVX512_7(y *float32, ldy int, x *int32, stride int, panel *byte, blocks int, accumulate bool)
+
+//go:noescape
+func fixedQ80AVX512_8(y *float32, ldy int, x *int32, stride int, panel *byte, blocks int, accumulate bool)
+
+//go:noescape
+func quantiseBlocksAVX512(dst *int32, x *float32, blocks int)

@@ -9,6 +9,7 @@ type Workspace struct {
 	floats slabs[float32]
 	ints   slabs[int32]
 	prod   product
+	fixed  fixedProduct
 }
 
 // Mark is a point in the life of a Workspace to which Release returns.

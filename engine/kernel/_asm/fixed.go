@@ -1,0 +1,261 @@
+package main
+
+import "fmt"
+
+const (
+	fixedParams = "y *float32, ldy int, x *int32, stride int, panel *byte, blocks int, accumulate bool"
+	fixedRows   = 8
+	fixedBlock  = 80 // bytes of a quantised block of activations: 32 high bytes, 32 low bytes, four words
+	scaleOffset = 64
+	sumOffset   = 68
+	eightOffset = 72
+	signOffset  = 76
+)
+
+// fixed writes the fixed-point products and the conversion of activations for them.
+func fixed(f *file) {
+	constant(f, "nibbleMask", "0x0f0f0f0f")
+	constant(f, "topBits", "0x80808080")
+	constant(f, "magnitude", "0x7fffffff")
+	constant(f, "fixedMax", "0x46fefe00")     // 32639
+	constant(f, "fixedInverse", "0x38008183") // 1/32639
+	constant(f, "rounding", "128")
+	f.isa = avx512
+	for _, s := range formats {
+		for rows := 1; rows <= fixedRows && s.scales > 0; rows++ {
+			fixedAVX512(f, s, rows)
+		}
+	}
+	quantiseAVX512(f)
+}
+
+// fixedAVX512 multiplies rows of activations with one panel. Z0…Z7 hold a block's weights as bytes, 4 columns of
+// 16 rows each; Z8… the f32 results; Z16…Z23 the integer sums of up to four rows, apart for high and low bytes
+// so that enough chains are in flight; Z24 and Z25 the scales.
+func fixedAVX512(f *file, s stored, rows int) {
+	f.function(fmt.Sprintf("fixed%sAVX512_%d", s.name, rows), fixedParams, "")
+	f.op("MOVQ y+0(FP), DI")
+	f.op("MOVQ ldy+8(FP), DX")
+	f.op("MOVQ x+16(FP), SI")
+	f.op("MOVQ stride+24(FP), R8")
+	f.op("MOVQ panel+32(FP), BX")
+	f.op("MOVQ blocks+40(FP), CX")
+	f.op("MOVBLZX accumulate+48(FP), AX")
+	f.op("LEAQ (R8)(R8*2), R9")
+	f.op("LEAQ (SI)(R8*1), R10")
+	activation := func(row, offset int) string {
+		return fmt.Sprintf("%d%s", offset, []string{"(SI)", "(SI)(R8*1)", "(SI)(R8*2)", "(SI)(R9*1)",
+			"(SI)(R8*4)", "(R10)(R8*4)", "(SI)(R9*2)", "(R10)(R9*2)"}[row])
+	}
+	for i := range rows {
+		zero(f, 8+i)
+	}
+	f.op("TESTL AX, AX")
+	f.op("JE start")
+	f.op("MOVQ DI, R11")
+	for i := range rows {
+		f.op("VMOVUPS (R11), {%d}", 8+i)
+		if i+1 < rows {
+			f.op("ADDQ DX, R11")
+		}
+	}
+	f.mark("start")
+	mask := "nibbleMask"
+	if !s.nibbles {
+		mask = "topBits"
+	}
+	f.op("VMOVDQU32 %s<>(SB), {26}", mask)
+	f.mark("block")
+	fixedWeights(f, s, rows)
+	batches := (rows + 3) / 4
+	for b := range batches {
+		from, to := rows*b/batches, rows*(b+1)/batches
+		fixedSums(f, s, from, to, activation)
+		for i := from; i < to; i++ {
+			fixedScale(f, s, i, 16+2*(i-from), activation)
+		}
+	}
+	f.op("ADDQ $%d, BX", 16*s.blockBytes)
+	f.op("ADDQ $%d, SI", fixedBlock)
+	if rows > 5 {
+		f.op("ADDQ $%d, R10", fixedBlock)
+	}
+	f.op("DECQ CX")
+	f.op("JNE block")
+	for i := range rows {
+		f.op("VMOVUPS {%d}, (DI)", 8+i)
+		if i+1 < rows {
+			f.op("ADDQ DX, DI")
+		}
+	}
+	f.end()
+}
+
+// fixedWeights loads a block's scales and its weights, as unsigned bytes.
+func fixedWeights(f *file, s stored, rows int) {
+	for c := range s.scales {
+		f.op("VCVTPH2PS %d(BX), {%d}", c*32, 24+c)
+	}
+	if rows == 1 {
+		for at := 0; at < 16*s.blockBytes; at += 64 {
+			f.op("PREFETCHT0 %d(BX)", prefetchAhead+at)
+		}
+	}
+	if !s.nibbles {
+		for g := range 8 {
+			f.op("VPXORD %d(BX), {26}, {%d}", s.scales*32+g*64, g)
+		}
+		return
+	}
+	for g := range 4 {
+		f.op("VMOVDQU32 %d(BX), {%d}", s.scales*32+g*64, 4+g)
+		f.op("VPANDD {26}, {%d}, {%d}", 4+g, g)
+		f.op("VPSRLW $4, {%d}, {%d}", 4+g, 4+g)
+		f.op("VPANDD {26}, {%d}, {%d}", 4+g, 4+g)
+	}
+}
+
+// prefetchAhead is how many bytes ahead of its use a panel is asked for when one row of activations makes the
+// product wait for memory.
+const prefetchAhead = 2048
+
+// fixedSums leaves the integer sums of rows [from,to) in Z16, Z18, …
+func fixedSums(f *file, s stored, from, to int, activation func(row, offset int) string) {
+	split := to-from == 1 // one row alone: even and odd groups apart, for four chains
+	for i := from; i < to; i++ {
+		high := 16 + 2*(i-from)
+		zero(f, high)
+		switch s.name {
+		case "Q40":
+			f.op("VPBROADCASTD %s, {%d}", activation(i, eightOffset), high+1)
+		case "Q80":
+			f.op("VPBROADCASTD %s, {%d}", activation(i, signOffset), high+1)
+		default:
+			zero(f, high+1)
+		}
+		if split {
+			zero(f, high+2)
+			zero(f, high+3)
+		}
+	}
+	for g := range 8 {
+		for i := from; i < to; i++ {
+			high := 16 + 2*(i-from)
+			if split && g%2 == 1 {
+				high += 2
+			}
+			f.op("VPDPBUSD.BCST %s, {%d}, {%d}", activation(i, 4*g), g, high)
+			f.op("VPDPBUSD.BCST %s, {%d}, {%d}", activation(i, 32+4*g), g, high+1)
+		}
+	}
+	for i := from; i < to; i++ {
+		high := 16 + 2*(i-from)
+		if split {
+			f.op("VPADDD {%d}, {%d}, {%d}", high+2, high, high)
+			f.op("VPADDD {%d}, {%d}, {%d}", high+3, high+1, high+1)
+		}
+		f.op("VPSLLD $8, {%d}, {%d}", high, high)
+		f.op("VPADDD {%d}, {%d}, {%d}", high+1, high, high)
+	}
+}
+
+// fixedScale adds the sum in register total to row i's results.
+func fixedScale(f *file, s stored, i, total int, activation func(row, offset int) string) {
+	f.op("VCVTDQ2PS {%d}, {%d}", total, total)
+	f.op("VMULPS.BCST %s, {24}, {27}", activation(i, scaleOffset))
+	f.op("VMULPS {27}, {%d}, {%d}", total, total)
+	f.op("VADDPS {%d}, {%d}, {%d}", total, 8+i, 8+i)
+	if s.scales == 2 {
+		f.op("VMULPS.BCST %s, {25}, {28}", activation(i, sumOffset))
+		f.op("VADDPS {28}, {%d}, {%d}", 8+i, 8+i)
+	}
+}
+
+// quantiseAVX512 converts a block of 32 activations a pass.
+func quantiseAVX512(f *file) {
+	f.function("quantiseBlocksAVX512", "dst *int32, x *float32, blocks int", "")
+	f.op("MOVQ dst+0(FP), DI")
+	f.op("MOVQ x+8(FP), SI")
+	f.op("MOVQ blocks+16(FP), CX")
+	f.op("VMOVDQU32 magnitude<>(SB), {31}")
+	f.op("VMOVDQU32 rounding<>(SB), {30}")
+	f.mark("block")
+	f.op("VMOVUPS (SI), {0}")
+	f.op("VMOVUPS 64(SI), {1}")
+	f.op("VPANDD {31}, {0}, {2}")
+	f.op("VPANDD {31}, {1}, {3}")
+	f.op("VPMAXUD {2}, {3}, {2}")
+	reduce(f, "VPMAXUD", 2, 3)
+	f.op("VMOVD X2, AX")
+	quantiseBranches(f)
+	f.op("VBROADCASTSS X4, {4}")
+	for i := range 2 {
+		f.op("VMULPS {4}, {%d}, {%d}", i, i)
+		f.op("VCVTPS2DQ {%d}, {%d}", i, i)
+		f.op("VPMOVDB {%d}, %d(DI)", i, 32+16*i)
+		f.op("VPADDD {30}, {%d}, {%d}", i, 6+i)
+		f.op("VPSRAD $8, {%d}, {%d}", 6+i, 6+i)
+		f.op("VPMOVDB {%d}, %d(DI)", 6+i, 16*i)
+	}
+	f.op("VPADDD {0}, {1}, {2}")
+	reduce(f, "VPADDD", 2, 3)
+	quantiseEnd(f, func() {
+		f.op("VPXORD {0}, {0}, {0}")
+		f.op("VMOVDQU32 {0}, (DI)")
+		f.op("VMOVDQU X0, 64(DI)")
+	})
+}
+
+// quantiseBranches leaves for blocks without a scale; others get 32639/max in X4 and the scale in X5.
+func quantiseBranches(f *file) {
+	f.op("CMPL AX, $0x0d800000") // 2⁻¹⁰⁰
+	f.op("JB none")
+	f.op("CMPL AX, $0x7f800000")
+	f.op("JAE nan")
+	f.op("VMOVSS fixedMax<>(SB), X4")
+	f.op("VDIVSS X2, X4, X4")
+	f.op("VMULSS fixedInverse<>(SB), X2, X5")
+}
+
+// quantiseEnd stores the words of a block whose sum is in X2, then loops; clear zeroes a block.
+func quantiseEnd(f *file, clear func()) {
+	f.op("VMOVD X2, AX")
+	f.op("VCVTDQ2PS X2, X2")
+	f.op("VMULSS X5, X2, X2")
+	f.op("VMOVSS X5, 64(DI)")
+	f.op("VMOVSS X2, 68(DI)")
+	f.op("SHLL $3, AX")
+	f.op("NEGL AX")
+	f.op("MOVL AX, 72(DI)")
+	f.op("SHLL $4, AX")
+	f.op("MOVL AX, 76(DI)")
+	f.mark("next")
+	f.op("ADDQ $128, SI")
+	f.op("ADDQ $%d, DI", fixedBlock)
+	f.op("DECQ CX")
+	f.op("JNE block")
+	f.end()
+	f.mark("none")
+	clear()
+	f.op("JMP next")
+	f.mark("nan")
+	clear()
+	f.op("MOVL $0x7fc00000, AX")
+	f.op("MOVL AX, 64(DI)")
+	f.op("MOVL AX, 68(DI)")
+	f.op("JMP next")
+}
+
+// reduce combines all 32-bit lanes of register a into the lowest one (into all of its first four); b is scratch.
+func reduce(f *file, op string, a, b int) {
+	if f.reg == "Z" {
+		f.op("VEXTRACTI64X4 $1, Z%d, Y%d", a, b)
+		f.op("%s Y%d, Y%d, Y%d", op, a, b, a)
+	}
+	f.op("VEXTRACTI128 $1, Y%d, X%d", a, b)
+	f.op("%s X%d, X%d, X%d", op, a, b, a)
+	for _, order := range []int{0x4e, 0xb1} {
+		f.op("VPSHUFD $0x%x, X%d, X%d", order, a, b)
+		f.op("%s X%d, X%d, X%d", op, a, b, a)
+	}
+}

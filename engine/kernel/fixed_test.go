@@ -1,0 +1,190 @@
+package kernel
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"testing"
+)
+
+var fixedFormats = []struct {
+	name   string
+	size   int
+	run    fixedFunc
+	slow   fixedFunc
+	expand func(dst []float32, src []byte)
+}{
+	{"Q4_1", PanelBlockQ41, FixedQ41, fixedQ41Generic, expandQ41Generic},
+	{"Q4_0", PanelBlockQ40, FixedQ40, fixedQ40Generic, expandQ40Generic},
+	{"Q8_0", PanelBlockQ80, FixedQ80, fixedQ80Generic, expandQ80Generic},
+}
+
+// randomPanel makes blocks of random bits with moderate, finite scales.
+func randomPanel(r *rand.Rand, blocks, size int) []byte {
+	panel := make([]byte, 1+blocks*size)[1:]
+	for i := range panel {
+		panel[i] = byte(r.IntN(256))
+		if i%size < 64 && i%2 == 1 && (i%size < 32 || size == PanelBlockQ41) {
+			panel[i] &= 0xbf
+		}
+	}
+	return panel
+}
+
+// hostileBlocks makes activations whose blocks differ by powers of ten, with zeros, extremes, subnormals, and,
+// if wild, NaN and infinities.
+func hostileBlocks(r *rand.Rand, blocks int, wild bool) []float32 {
+	x := make([]float32, blocks*32)
+	for b := range blocks {
+		scale := math.Pow(10, float64(r.IntN(20)-10))
+		for i := range 32 {
+			x[b*32+i] = float32(r.NormFloat64() * scale)
+		}
+		at := b*32 + r.IntN(32)
+		switch r.IntN(9) {
+		case 0:
+			clear(x[b*32 : b*32+32])
+		case 1:
+			x[at] = math.MaxFloat32
+		case 2:
+			clear(x[b*32 : b*32+32])
+			x[at] = math.SmallestNonzeroFloat32
+		case 3:
+			for i := range 32 {
+				x[b*32+i] = []float32{-1, 1}[i%2]
+			}
+		case 4:
+			clear(x[b*32 : b*32+32])
+			x[at] = -0x1p-100
+		case 5:
+			if wild {
+				x[at] = []float32{float32(math.NaN()), float32(math.Inf(1)), float32(math.Inf(-1))}[r.IntN(3)]
+			}
+		}
+	}
+	return x
+}
+
+func TestQuantiseFixedEqualsGeneric(t *testing.T) {
+	eachImpl(t, func(t *testing.T) {
+		r := rand.New(rand.NewPCG(7, 7))
+		for round := range 200 {
+			blocks := r.IntN(40)
+			x := append([]float32{0}, hostileBlocks(r, blocks, true)...)[1:]
+			got, want := make([]int32, blocks*FixedWords+1), make([]int32, blocks*FixedWords+1)
+			got[len(got)-1], want[len(want)-1] = 77, 77
+			QuantiseFixed(got, x)
+			quantiseGeneric(want, x)
+			if i := firstDifference(got, want); i >= 0 {
+				t.Fatalf("round %d: word %d of block %d is %08x, want %08x", round, i%FixedWords, i/FixedWords, got[i], want[i])
+			}
+		}
+	})
+}
+
+func firstDifference(a, b []int32) int {
+	for i := range a {
+		if a[i] != b[i] {
+			return i
+		}
+	}
+	return -1
+}
+
+// An activation is off by at most half a step, and a step is the block's largest magnitude over 32639.
+func TestQuantiseFixedError(t *testing.T) {
+	r := rand.New(rand.NewPCG(8, 8))
+	x := hostileBlocks(r, 500, false)
+	words := make([]int32, 500*FixedWords)
+	QuantiseFixed(words, x)
+	for b := range 500 {
+		block := words[b*FixedWords:][:FixedWords]
+		scale := float64(math.Float32frombits(uint32(block[scaleWord])))
+		largest, sum := 0.0, int32(0)
+		for _, v := range x[b*32 : b*32+32] {
+			largest = max(largest, math.Abs(float64(v)))
+		}
+		for k := range 32 {
+			q := fixedQ(block, k)
+			sum += q
+			if d := math.Abs(float64(x[b*32+k]) - scale*float64(q)); d > largest*(0.5/fixedMax+0x1p-22)+0x1p-100 || q > fixedMax || q < -fixedMax {
+				t.Fatalf("block %d: %v became %d·%v", b, x[b*32+k], q, scale)
+			}
+		}
+		if block[eightWord] != -8*sum || block[offsetWord] != -128*sum || math.Float32frombits(uint32(block[sumWord])) != float32(scale)*float32(sum) {
+			t.Fatalf("block %d: words %v for a sum of %d", b, block[scaleWord:], sum)
+		}
+	}
+}
+
+// All implementations give the bits of the generic form, for every number of rows, and a row's bits depend on
+// the row alone.
+func TestFixedEqualsGeneric(t *testing.T) {
+	eachImpl(t, func(t *testing.T) {
+		r := rand.New(rand.NewPCG(9, 9))
+		for _, f := range fixedFormats {
+			for rows := 1; rows <= FixedRows; rows++ {
+				for _, blocks := range []int{1, 2, 3, 18} {
+					for _, add := range []bool{false, true} {
+						panel := randomPanel(r, blocks, f.size)
+						stride, ldy := blocks*FixedWords+3, PanelRows+5
+						x := make([]int32, rows*stride)
+						for i := range rows {
+							QuantiseFixed(x[i*stride:], hostileBlocks(r, blocks, rows == 3))
+						}
+						y, check := guarded(t, r, (rows-1)*ldy+PanelRows, 1)
+						want := slices.Clone(y)
+						f.run(y, ldy, x, stride, panel, rows, add)
+						for i := range rows { // each row by itself
+							f.slow(want[i*ldy:], 0, x[i*stride:], 0, panel, 1, add)
+						}
+						for i := range y {
+							if math.Float32bits(y[i]) != math.Float32bits(want[i]) && (y[i] == y[i] || want[i] == want[i]) {
+								t.Fatalf("%s, %d rows, %d blocks, add %v: element %d is %v, want %v", f.name, rows, blocks, add, i, y[i], want[i])
+							}
+						}
+						check()
+					}
+				}
+			}
+		}
+	})
+}
+
+// The extreme integers: all weights and activations at their bounds, with either sign.
+func TestFixedExtremes(t *testing.T) {
+	eachImpl(t, func(t *testing.T) {
+		for _, f := range fixedFormats {
+			for _, fill := range []byte{0, 0x7f, 0x80, 0x81, 0xff, 0x0f, 0xf0} {
+				for _, sign := range []float32{-1, 1} {
+					panel := make([]byte, f.size)
+					for i := range panel {
+						panel[i] = fill
+					}
+					for i := range f.size % 256 {
+						panel[i] = []byte{0, 0x3c}[i%2] // scales of one
+					}
+					x, w := make([]float32, 32), make([]float32, 512)
+					for i := range x {
+						x[i] = sign * fixedMax
+					}
+					x[31] = -x[31] // so that low bytes of both signs occur
+					words := make([]int32, FixedWords)
+					QuantiseFixed(words, x)
+					f.expand(w, panel)
+					y := make([]float32, PanelRows)
+					f.run(y, 0, words, 0, panel, 1, false)
+					for j := range y {
+						var want, size float64
+						for k := range 32 {
+							want += float64(x[k]) * float64(w[k*16+j])
+							size += math.Abs(float64(x[k]) * float64(w[k*16+j]))
+						}
+						near(t, fmt.Sprintf("%s, bytes %02x, sign %v, row %d", f.name, fill, sign, j), y[j], want, 4, size*0x1p-22)
+					}
+				}
+			}
+		}
+	})
+}
