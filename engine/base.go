@@ -40,13 +40,13 @@ func Load(m *weights.Model, o LoadOptions) (*Base, error) {
 	if err != nil {
 		return nil, fmt.Errorf("load %s: %w", m.Path, err)
 	}
-	dec, err := arch.Build(cfg, m, arch.Options{Trainable: o.Trainable})
-	if err != nil {
-		return nil, fmt.Errorf("load %s: %w", m.Path, err)
-	}
-	b := &Base{cfg: cfg, model: m, dec: dec, pool: o.Pool, train: o.Trainable}
+	b := &Base{cfg: cfg, model: m, pool: o.Pool, train: o.Trainable}
 	if b.pool == nil {
 		b.pool, b.ownPool = tensor.NewPool(o.Threads), true
+	}
+	if b.dec, err = arch.Build(cfg, m, arch.Options{Trainable: o.Trainable, Pool: b.pool}); err != nil {
+		_ = b.Close()
+		return nil, fmt.Errorf("load %s: %w", m.Path, err)
 	}
 	return b, nil
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"sort"
 	"strings"
 
@@ -14,7 +15,8 @@ import (
 
 // Options says how to build a decoder.
 type Options struct {
-	Trainable bool // every matrix becomes f32, so that its values can change
+	Trainable bool         // every matrix becomes f32, so that its values can change
+	Pool      *tensor.Pool // builds matrices in parallel; nil: one after the other
 }
 
 // Build makes the decoder of a config from a model's tensors. Every tensor must have its place and every place its
@@ -26,6 +28,7 @@ func Build(c *Config, m *weights.Model, o Options) (*nn.Decoder, error) {
 	}
 	b := &builder{Config: c, model: m, opts: o, dec: &nn.Decoder{EmbedScale: 1, LogitScale: 1}, used: map[string]bool{}}
 	d := f.build(b)
+	b.fill()
 	if len(b.errs) > 0 {
 		return nil, errors.Join(b.errs[:min(len(b.errs), 8)]...)
 	}
@@ -41,6 +44,13 @@ type builder struct {
 	dec   *nn.Decoder
 	used  map[string]bool
 	errs  []error
+	todo  []pending
+}
+
+// pending is a matrix whose values are still to be laid out.
+type pending struct {
+	p *nn.Param
+	t weights.Tensor
 }
 
 func (b *builder) fail(format string, args ...any) {
@@ -101,21 +111,29 @@ func (b *builder) param(p *nn.Param) *nn.Param {
 	return p
 }
 
-// matrix takes a weight matrix in its stored precision.
+// matrix takes a weight matrix, which fill lays out.
 func (b *builder) matrix(name string, rows, cols int) *nn.Param {
 	p := &nn.Param{Name: name}
 	if t, ok := b.take(name, rows, cols); ok {
-		if b.opts.Trainable {
-			p.M = tensor.FromF32(rows, cols, weights.AsF32(t))
-		} else {
-			m, err := tensor.NewMatrix(t.DType, rows, cols, t.Data)
-			if err != nil {
-				b.fail("tensor %s: %w", name, err)
-			}
-			p.M = m
-		}
+		b.todo = append(b.todo, pending{p, t})
 	}
 	return b.param(p)
+}
+
+// fill lays out the matrices' values in their stored precision, or as f32 where they are to be trained.
+func (b *builder) fill() {
+	errs := make([]error, len(b.todo))
+	b.opts.Pool.Run(len(b.todo), func(i, _ int) {
+		p, t := b.todo[i].p, b.todo[i].t
+		if b.opts.Trainable {
+			p.M = tensor.FromF32(t.Shape[0], t.Shape[1], weights.AsF32(t))
+			return
+		}
+		if p.M, errs[i] = tensor.NewMatrix(t.DType, t.Shape[0], t.Shape[1], t.Data); errs[i] != nil {
+			errs[i] = fmt.Errorf("tensor %s: %w", p.Name, errs[i])
+		}
+	})
+	b.errs = append(b.errs, slices.DeleteFunc(errs, func(err error) bool { return err == nil })...)
 }
 
 // vector takes a norm weight or bias as f32.
