@@ -12,6 +12,9 @@ func supported() []*implementation {
 		all = append(all, &implAVX2)
 		if cpu.X86.HasAVX512F && cpu.X86.HasAVX512VL && cpu.X86.HasAVX512DQ && cpu.X86.HasAVX512BW {
 			all = append(all, &implAVX512)
+			if cpu.X86.HasAVX512BF16 {
+				all = append(all, &implAVX512BF16)
+			}
 		}
 	}
 	return all
@@ -28,6 +31,7 @@ var implAVX2 = implementation{
 	expandF16: expandF16AVX2, expandB16: expandB16AVX2,
 	rowQ41: rowQ41AVX2, rowQ40: rowQ40AVX2, rowQ80: rowQ80AVX2, rowF16: rowF16AVX2, rowB16: rowB16AVX2,
 	quantise: quantiseGeneric, fixedQ41: fixedQ41Generic, fixedQ40: fixedQ40Generic, fixedQ80: fixedQ80Generic,
+	bf16Rows: 4, tileBF16: tileBF16AVX2, packBF16: packBF16Generic, columnsBF16: columnsBF16Generic,
 }
 
 var implAVX512 = implementation{
@@ -41,6 +45,7 @@ var implAVX512 = implementation{
 	expandF16: expandF16AVX512, expandB16: expandB16AVX512,
 	rowQ41: rowQ41AVX512, rowQ40: rowQ40AVX512, rowQ80: rowQ80AVX512, rowF16: rowF16AVX512, rowB16: rowB16AVX512,
 	quantise: quantiseAVX512, fixedQ41: fixedQ41AVX512, fixedQ40: fixedQ40AVX512, fixedQ80: fixedQ80AVX512,
+	bf16Rows: 4, tileBF16: tileBF16AVX2, packBF16: packBF16Generic, columnsBF16: columnsBF16Generic,
 }
 
 // A tileFunc computes a tile of a fixed size; strides are in bytes and k is at least 1.

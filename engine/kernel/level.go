@@ -42,6 +42,11 @@ type implementation struct {
 	expandF16 func(dst []float32, src []byte)
 	expandB16 func(dst []float32, src []byte)
 
+	bf16Rows    int
+	tileBF16    func(c []float32, ldc int, a, b []float32, bStride, mr, panels, pairs int, accumulate bool)
+	packBF16    func(dst []float32, width int, src []float32, rowStride, rows, k int, alpha float32)
+	columnsBF16 func(dst []float32, width int, src []float32, kStride, rows, k int, alpha float32)
+
 	rowQ41, rowQ40, rowQ80, rowF16, rowB16 rowFunc
 
 	quantise                     func(dst []int32, x []float32)
@@ -82,8 +87,9 @@ func lookup(name string) (*implementation, error) {
 	return nil, fmt.Errorf("CPU level %q is unknown or not supported here; this build on this machine has %s", name, strings.Join(names, ", "))
 }
 
-// Level names the implementation in use: "generic", "avx2" or "avx512". Results are equal bit for bit only
-// at one level. The environment variable HONE_CPU chooses another than the best at start.
+// Level names the implementation in use: "generic", "avx2", "avx512" or "avx512bf16". Results are equal bit for
+// bit only at one level, but for the last two, which differ in the speed of bfloat16 products alone. The environment
+// variable HONE_CPU chooses another than the best at start.
 func Level() string { return active.name }
 
 // Levels lists what this build can run on this machine, slowest first.

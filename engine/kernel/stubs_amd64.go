@@ -396,3 +396,93 @@ func fixedQ80AVX512_8(y *float32, ldy int, x *int32, stride int, panel *byte, bl
 
 //go:noescape
 func quantiseBlocksAVX512(dst *int32, x *float32, blocks int)
+
+//go:noescape
+func tileBF16AVX512_1x1(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool)
+
+//go:noescape
+func tileBF16AVX512_1x2(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool)
+
+//go:noescape
+func tileBF16AVX512_1x3(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool)
+
+//go:noescape
+func tileBF16AVX512_2x1(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool)
+
+//go:noescape
+func tileBF16AVX512_2x2(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool)
+
+//go:noescape
+func tileBF16AVX512_2x3(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool)
+
+//go:noescape
+func tileBF16AVX512_3x1(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool)
+
+//go:noescape
+func tileBF16AVX512_3x2(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool)
+
+//go:noescape
+func tileBF16AVX512_3x3(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool)
+
+//go:noescape
+func tileBF16AVX512_4x1(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool)
+
+//go:noescape
+func tileBF16AVX512_4x2(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool)
+
+//go:noescape
+func tileBF16AVX512_4x3(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool)
+
+//go:noescape
+func tileBF16AVX512_5x1(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool)
+
+//go:noescape
+func tileBF16AVX512_5x2(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool)
+
+//go:noescape
+func tileBF16AVX512_5x3(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool)
+
+//go:noescape
+func tileBF16AVX512_6x1(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool)
+
+//go:noescape
+func tileBF16AVX512_6x2(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool)
+
+//go:noescape
+func tileBF16AVX512_6x3(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool)
+
+//go:noescape
+func tileBF16AVX512_7x1(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool)
+
+//go:noescape
+func tileBF16AVX512_7x2(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool)
+
+//go:noescape
+func tileBF16AVX512_7x3(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool)
+
+//go:noescape
+func tileBF16AVX512_8x1(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool)
+
+//go:noescape
+func tileBF16AVX512_8x2(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool)
+
+//go:noescape
+func tileBF16AVX512_8x3(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool)
+
+//go:noescape
+func pack8BF16AVX512(dst *float32, dstStride int, src *float32, rowStride int, last int, blocks int, alpha float32)
+
+//go:noescape
+func columnsBF16AVX512(dst *float32, width int, src *float32, stride int, mask int, wideMask int, pairs int, alpha float32)
+
+//go:noescape
+func tileBF16AVX2_1x1(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool)
+
+//go:noescape
+func tileBF16AVX2_2x1(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool)
+
+//go:noescape
+func tileBF16AVX2_3x1(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool)
+
+//go:noescape
+func tileBF16AVX2_4x1(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool)

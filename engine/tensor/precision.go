@@ -8,11 +8,13 @@ type Precision uint8
 const (
 	// Single multiplies f32 values: the parity mode.
 	Single Precision = iota
-	// Half is for bfloat16; products at it are those at Single.
+	// Half rounds both operands to bfloat16, to nearest even, weights after they are expanded from their stored
+	// form. Each output element is one chain in ascending pairs of k (kernel.TileBF16), whose bits depend on the
+	// operands and K alone, and are the same at every CPU level. Successive adding calls over ranges of k equal one
+	// call if all ranges but the last have even length.
 	Half
-	// Fixed multiplies quantised weights, as they are stored, by rows of activations in fixed point
-	// (kernel.QuantiseFixed). Matrix.At says what it is for other weights; products with a weight's rows summed
-	// (MulAt) and of two activations (GemmAt) are Half.
+	// Fixed multiplies quantised weights as they are stored with activations of 16 bits (see Quantise). Products
+	// that it is not for are Half: those with other weights, input gradients, and those of two activations.
 	Fixed
 )
 
@@ -32,7 +34,7 @@ func (p Precision) String() string {
 // At is the precision at which MulTAt multiplies m when asked for prec: Half for Fixed unless m is quantised,
 // else prec.
 func (m *Matrix) At(prec Precision) Precision {
-	if prec == Fixed && !m.DType.Quantised() {
+	if prec == Fixed && !m.fixed() {
 		return Half
 	}
 	return prec
@@ -49,5 +51,20 @@ func MulTRowsAt(prec Precision, p *Pool, ws *Workspace, y, x []float32, M int, w
 		mulTRowsFixed(p, ws, y, x, M, w, r0, r1, add)
 		return
 	}
-	MulTRows(p, ws, y, x, M, w, r0, r1, add)
+	mulTRows(prec, p, ws, y, x, M, w, r0, r1, add)
+}
+
+// MulAt is Mul at a precision.
+func MulAt(prec Precision, p *Pool, ws *Workspace, dx, dy []float32, M int, w *Matrix, add bool) {
+	MulRowsAt(prec, p, ws, dx, dy, M, w, 0, w.Rows, add)
+}
+
+// MulRowsAt is MulRows at a precision.
+func MulRowsAt(prec Precision, p *Pool, ws *Workspace, dx, dy []float32, M int, w *Matrix, r0, r1 int, add bool) {
+	mulRows(min(prec, Half), p, ws, dx, dy, M, w, r0, r1, add)
+}
+
+// GemmAt is Gemm at a precision; at Half, alpha·A is rounded, not A.
+func GemmAt(prec Precision, p *Pool, ws *Workspace, M, N, K int, alpha float32, a []float32, ars, acs int, b []float32, brs, bcs int, beta float32, c []float32, ldc int) {
+	gemm(min(prec, Half), p, ws, M, N, K, alpha, a, ars, acs, b, brs, bcs, beta, c, ldc)
 }

@@ -25,6 +25,7 @@ const (
 // product is the state of one call. It lives in the Workspace, with its method values, so that handing tasks
 // to the pool allocates nothing.
 type product struct {
+	prec   Precision // Single or Half
 	out    []float32 // (M, n), row stride ldc
 	ldc    int
 	a      []float32 // element (i, k) at a[i·ars + k·acs]
@@ -33,10 +34,11 @@ type product struct {
 	alpha  float32
 	m, n   int // rows and columns of the output
 	k      int // length of the sums
+	steps  int // the same in steps of the tiles: k, or at Half pairs of k
 	w      *Matrix
 	r0     int // first weight row in use
 	add    bool
-	packed []float32 // tiles of [k][rows]
+	packed []float32 // tiles of [step][rows]
 
 	b         []float32 // Gemm: element (k, j) at b[k·brs + j·bcs]
 	brs, bcs  int
@@ -65,6 +67,10 @@ func MulT(p *Pool, ws *Workspace, y, x []float32, M int, w *Matrix, add bool) {
 
 // MulTRows is MulT for weight rows [r0,r1) only: y(M, r1−r0).
 func MulTRows(p *Pool, ws *Workspace, y, x []float32, M int, w *Matrix, r0, r1 int, add bool) {
+	mulTRows(Single, p, ws, y, x, M, w, r0, r1, add)
+}
+
+func mulTRows(prec Precision, p *Pool, ws *Workspace, y, x []float32, M int, w *Matrix, r0, r1 int, add bool) {
 	n := r1 - r0
 	if r0 < 0 || n < 0 || r1 > w.Rows || M < 0 || len(y) < M*n || len(x) < M*w.Cols {
 		panic(fmt.Sprintf("tensor.MulTRows: y %d, x %d, M %d, rows [%d,%d) of %d×%d", len(y), len(x), M, r0, r1, w.Rows, w.Cols))
@@ -74,7 +80,7 @@ func MulTRows(p *Pool, ws *Workspace, y, x []float32, M int, w *Matrix, r0, r1 i
 	}
 	mark := ws.Mark()
 	c := ws.product()
-	c.out, c.ldc, c.a, c.ars, c.acs, c.alpha = y, n, x, w.Cols, 1, 1
+	c.prec, c.out, c.ldc, c.a, c.ars, c.acs, c.alpha = prec, y, n, x, w.Cols, 1, 1
 	c.m, c.n, c.k, c.w, c.r0, c.add = M, n, w.Cols, w, r0, add
 	c.run(p, ws)
 	ws.Release(mark)
@@ -84,6 +90,10 @@ func MulTRows(p *Pool, ws *Workspace, y, x []float32, M int, w *Matrix, r0, r1 i
 // is a[i·ars + k·acs], element (k,j) of op(B) is b[k·brs + j·bcs], and row i of C starts at c[i·ldc]. With
 // beta = 0 the old C is not read. alpha is multiplied into A beforehand.
 func Gemm(p *Pool, ws *Workspace, M, N, K int, alpha float32, a []float32, ars, acs int, b []float32, brs, bcs int, beta float32, c []float32, ldc int) {
+	gemm(Single, p, ws, M, N, K, alpha, a, ars, acs, b, brs, bcs, beta, c, ldc)
+}
+
+func gemm(prec Precision, p *Pool, ws *Workspace, M, N, K int, alpha float32, a []float32, ars, acs int, b []float32, brs, bcs int, beta float32, c []float32, ldc int) {
 	if M < 0 || N < 0 || K < 0 || ldc < N {
 		panic(fmt.Sprintf("tensor.Gemm: M %d, N %d, K %d, ldc %d", M, N, K, ldc))
 	}
@@ -103,7 +113,7 @@ func Gemm(p *Pool, ws *Workspace, M, N, K int, alpha float32, a []float32, ars, 
 	}
 	mark := ws.Mark()
 	g := ws.product()
-	g.out, g.ldc, g.a, g.ars, g.acs, g.alpha = c, ldc, a, ars, acs, alpha
+	g.prec, g.out, g.ldc, g.a, g.ars, g.acs, g.alpha = prec, c, ldc, a, ars, acs, alpha
 	g.m, g.n, g.k, g.w, g.r0, g.add = M, N, K, nil, 0, beta != 0
 	g.b, g.brs, g.bcs = b, brs, bcs
 	g.run(p, ws)
@@ -115,20 +125,34 @@ func (c *product) run(p *Pool, ws *Workspace) {
 	c.pack(p, ws)
 	c.groups = ((c.r0+c.n+panelRows-1)/panelRows - c.r0/panelRows + kernel.TilePanels - 1) / kernel.TilePanels
 	c.splitRows(taskRows, p.Threads())
-	c.perWorker = c.depth()*groupCols + kernel.TileRows()*groupCols
+	c.perWorker = c.depth()*groupCols + c.tileRows()*groupCols
+	if c.prec == Half {
+		c.perWorker += halfCols * panelRows
+	}
 	c.scratch = ws.F32(c.perWorker * p.Threads())
 	p.Run(c.groups*c.rowTasks, c.forward)
 	*c = product{packRows: c.packRows, forward: c.forward, backward: c.backward}
 }
 
-// pack brings the activations into tiles of TileRows rows, [k][rows] each.
+// tileRows is how many activation rows a tile takes.
+func (c *product) tileRows() int {
+	if c.prec == Half {
+		return kernel.BF16Rows()
+	}
+	return kernel.TileRows()
+}
+
+// pack brings the activations into tiles of tileRows rows, [step][rows] each.
 func (c *product) pack(p *Pool, ws *Workspace) {
-	if c.m == 1 && c.acs == 1 && c.alpha == 1 {
+	c.steps = c.k
+	if c.prec == Half {
+		c.steps = (c.k + 1) / 2
+	} else if c.m == 1 && c.acs == 1 && c.alpha == 1 {
 		c.packed = c.a[:c.k] // one row is its own tile
 		return
 	}
-	c.packed = ws.F32(c.m * c.k)
-	tile := kernel.TileRows()
+	c.packed = ws.F32(c.m * c.steps)
+	tile := c.tileRows()
 	p.Run((c.m+tile-1)/tile, c.packRows)
 }
 
@@ -136,8 +160,8 @@ func (c *product) pack(p *Pool, ws *Workspace) {
 // are few groups of columns, as in a LoRA product, so that every thread has some. Operands that each task must
 // expand or pack for itself set a limit to that.
 func (c *product) splitRows(size, threads int) {
-	least := kernel.TileRows()
-	if c.w == nil || c.w.DType != F32 {
+	least := c.tileRows()
+	if c.w == nil || c.w.DType != F32 || c.prec == Half {
 		least = expandRows
 	}
 	want := (4*threads + c.groups - 1) / c.groups
@@ -149,23 +173,29 @@ func (c *product) splitRows(size, threads int) {
 
 // rows is the range of output rows of one of the rowTasks.
 func (c *product) rows(task int) (from, to int) {
-	tile := kernel.TileRows()
+	tile := c.tileRows()
 	tiles := (c.m + tile - 1) / tile
 	return min(tiles*task/c.rowTasks*tile, c.m), min(tiles*(task+1)/c.rowTasks*tile, c.m)
 }
 
+// depth is the number of steps of a pass.
 func (c *product) depth() int {
 	if c.m <= smallRows {
-		return min(c.k, smallDepth)
+		return min(c.steps, smallDepth)
 	}
-	return min(c.k, taskDepth)
+	return min(c.steps, taskDepth)
 }
 
 func (c *product) doPackRows(task, _ int) {
-	tile := kernel.TileRows()
+	tile := c.tileRows()
 	i := task * tile
 	rows := min(tile, c.m-i)
-	kernel.Pack(c.packed[i*c.k:(i+rows)*c.k], rows, c.a[i*c.ars:], c.ars, c.acs, rows, c.k, c.alpha)
+	packed := c.packed[i*c.steps : (i+rows)*c.steps]
+	if c.prec == Half {
+		kernel.PackBF16(packed, rows, c.a[i*c.ars:], c.ars, c.acs, rows, c.k, c.alpha)
+		return
+	}
+	kernel.Pack(packed, rows, c.a[i*c.ars:], c.ars, c.acs, rows, c.k, c.alpha)
 }
 
 // doForward computes one group of panels for one range of rows.
@@ -177,19 +207,22 @@ func (c *product) doForward(task, worker int) {
 	last := min(first+kernel.TilePanels, (c.r0+c.n+panelRows-1)/panelRows)
 	depth := c.depth()
 	edge := scratch[depth*groupCols:]
-	if c.m == 1 && c.w != nil && c.w.rowProduct() {
+	if c.m == 1 && c.prec == Single && c.w != nil && c.w.rowProduct() {
 		c.single(first, last, edge)
 		return
 	}
-	for k0 := 0; k0 < c.k; k0 += depth {
-		k1 := min(k0+depth, c.k)
+	for k0 := 0; k0 < c.steps; k0 += depth {
+		k1 := min(k0+depth, c.steps)
 		b, stride := c.panels(scratch, first, last, k0, k1)
 		c.tiles(from, to, k0, k1, b, stride, last-first, first*panelRows-c.r0, edge)
 	}
 }
 
-// panels returns panels [first,last) of the right operand as f32 for k in [k0,k1), and their distance.
+// panels returns panels [first,last) of the right operand for steps [k0,k1), and their distance.
 func (c *product) panels(scratch []float32, first, last, k0, k1 int) (b []float32, stride int) {
+	if c.prec == Half {
+		return c.panelsHalf(scratch, first, last, k0, k1)
+	}
 	if c.w != nil && c.w.DType == F32 {
 		return c.w.f32[(first*c.k+k0)*panelRows:], c.k * panelRows
 	}
@@ -207,23 +240,26 @@ func (c *product) panels(scratch []float32, first, last, k0, k1 int) (b []float3
 }
 
 // tiles runs the micro-kernel over rows [from,to) of the output and panels of columns from col on, for one
-// pass of k. Columns outside the output, at its edges, go through the edge tile.
+// pass of steps [k0,k1). Columns outside the output, at its edges, go through the edge tile.
 func (c *product) tiles(from, to, k0, k1 int, b []float32, stride, panels, col int, edge []float32) {
-	tile := kernel.TileRows()
+	tile, multiply := c.tileRows(), kernel.Tile
+	if c.prec == Half {
+		multiply = kernel.TileBF16
+	}
 	add := c.add || k0 > 0
 	lo, hi := max(col, 0), min(col+panels*panelRows, c.n)
 	whole := hi-lo == panels*panelRows
 	for i := from; i < to; i += tile {
 		rows := min(tile, c.m-i)
-		a := c.packed[i*c.k+k0*rows : i*c.k+k1*rows]
+		a := c.packed[i*c.steps+k0*rows : i*c.steps+k1*rows]
 		if whole {
-			kernel.Tile(c.out[i*c.ldc+col:], c.ldc, a, b, stride, rows, panels, k1-k0, add)
+			multiply(c.out[i*c.ldc+col:], c.ldc, a, b, stride, rows, panels, k1-k0, add)
 			continue
 		}
 		for r := 0; r < rows && add; r++ {
 			copy(edge[r*groupCols+lo-col:], c.out[(i+r)*c.ldc+lo:(i+r)*c.ldc+hi])
 		}
-		kernel.Tile(edge, groupCols, a, b, stride, rows, panels, k1-k0, add)
+		multiply(edge, groupCols, a, b, stride, rows, panels, k1-k0, add)
 		for r := range rows {
 			copy(c.out[(i+r)*c.ldc+lo:(i+r)*c.ldc+hi], edge[r*groupCols+lo-col:])
 		}

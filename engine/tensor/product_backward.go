@@ -14,6 +14,10 @@ func Mul(p *Pool, ws *Workspace, dx, dy []float32, M int, w *Matrix, add bool) {
 // MulRows is Mul with weight rows [r0,r1) only: dx(M,Cols) = dy(M,r1−r0)·w[r0:r1]. Adding the products of
 // successive ranges gives the bits of the product over the whole range.
 func MulRows(p *Pool, ws *Workspace, dx, dy []float32, M int, w *Matrix, r0, r1 int, add bool) {
+	mulRows(Single, p, ws, dx, dy, M, w, r0, r1, add)
+}
+
+func mulRows(prec Precision, p *Pool, ws *Workspace, dx, dy []float32, M int, w *Matrix, r0, r1 int, add bool) {
 	k := r1 - r0
 	if r0 < 0 || k < 0 || r1 > w.Rows || M < 0 || len(dx) < M*w.Cols || len(dy) < M*k {
 		panic(fmt.Sprintf("tensor.MulRows: dx %d, dy %d, M %d, rows [%d,%d) of %d×%d", len(dx), len(dy), M, r0, r1, w.Rows, w.Cols))
@@ -26,12 +30,15 @@ func MulRows(p *Pool, ws *Workspace, dx, dy []float32, M int, w *Matrix, r0, r1 
 	}
 	mark := ws.Mark()
 	c := ws.product()
-	c.out, c.ldc, c.a, c.ars, c.acs, c.alpha = dx, w.Cols, dy, k, 1, 1
+	c.prec, c.out, c.ldc, c.a, c.ars, c.acs, c.alpha = prec, dx, w.Cols, dy, k, 1, 1
 	c.m, c.n, c.k, c.w, c.r0, c.add = M, w.Cols, k, w, r0, add
 	c.pack(p, ws)
 	c.groups = (c.n + backCols - 1) / backCols
 	c.splitRows(2*taskRows, p.Threads())
-	c.perWorker = backDepth*backCols + panelRows*backCols + kernel.TileRows()*groupCols
+	c.perWorker = backDepth*backCols + panelRows*backCols + c.tileRows()*groupCols
+	if c.prec == Half {
+		c.perWorker += halfTurned * backCols
+	}
 	c.scratch = ws.F32(c.perWorker * p.Threads())
 	p.Run(c.groups*c.rowTasks, c.backward)
 	*c = product{packRows: c.packRows, forward: c.forward, backward: c.backward}
@@ -41,6 +48,10 @@ func MulRows(p *Pool, ws *Workspace, dx, dy []float32, M int, w *Matrix, r0, r1 
 // doBackward computes one group of output columns for one range of rows. A pass turns the columns of some
 // weight panels into panels of their own, [weight row][16 columns], shared by all rows of the task.
 func (c *product) doBackward(task, worker int) {
+	if c.prec == Half {
+		c.doBackwardHalf(task, worker)
+		return
+	}
 	group := task % c.groups
 	from, to := c.rows(task / c.groups)
 	scratch := c.scratch[worker*c.perWorker:][:c.perWorker]

@@ -1,0 +1,272 @@
+package main
+
+import "fmt"
+
+// bf16 writes the bfloat16 products and conversions. Go's assembler does not know the AVX512_BF16 instructions,
+// so they are written as bytes; evex makes them.
+func bf16(f *file) {
+	constant(f, "highHalves", "0xffff0000")
+	interleave(f)
+	f.isa = isa{"AVX512", "Z", 16}
+	for rows := 1; rows <= 8; rows++ {
+		for panels := 1; panels <= 3; panels++ {
+			tileBF16(f, rows, panels)
+		}
+	}
+	packBF16(f)
+	columnsBF16(f)
+	f.isa = avx2
+	for rows := 1; rows <= 4; rows++ {
+		tileBF16AVX2(f, rows)
+	}
+}
+
+// Prefixes and opcodes of the EVEX.512.….0F38.W0 instructions with three registers.
+const (
+	prefixF3, prefixF2 = 2, 3
+	opDot, opConvert   = 0x52, 0x72
+)
+
+// evex encodes a 512-bit instruction of map 0F38 with W = 0 on registers: reg is the destination, vvvv the
+// first source and rm the second, in Intel's order. Unused vvvv is 0. As a check, prefix 1 (66) and opcode 52
+// make VPDPWSSD, which Go's assembler has.
+func (f *file) evex(comment string, prefix, opcode, reg, vvvv, rm int) {
+	not := func(n, bit int) int { return ^n >> bit & 1 }
+	code := [6]int{
+		0x62,
+		not(reg, 3)<<7 | not(rm, 4)<<6 | not(rm, 3)<<5 | not(reg, 4)<<4 | 2,
+		^vvvv&15<<3 | 4 | prefix,
+		2<<5 | not(vvvv, 4)<<3,
+		opcode,
+		0xc0 | reg&7<<3 | rm&7,
+	}
+	fmt.Fprintf(f, "\tLONG $0x%02x%02x%02x%02x; WORD $0x%02x%02x // %s\n", code[3], code[2], code[1], code[0], code[5], code[4], comment)
+}
+
+// dot adds to acc the products of the pairs in a and b, the odd elements' first.
+func (f *file) dot(b, a, acc int) {
+	f.evex(fmt.Sprintf("VDPBF16PS Z%d, Z%d, Z%d", b, a, acc), prefixF3, opDot, acc, a, b)
+}
+
+// narrow converts 16 floats of Zsrc to bfloat16 in Ydst.
+func (f *file) narrow(src, dst int) {
+	f.evex(fmt.Sprintf("VCVTNEPS2BF16 Z%d, Y%d", src, dst), prefixF3, opConvert, dst, 0, src)
+}
+
+// narrow2 converts 16 floats each of Zlow and Zhigh to bfloat16 in the halves of Zdst.
+func (f *file) narrow2(low, high, dst int) {
+	f.evex(fmt.Sprintf("VCVTNE2PS2BF16 Z%d, Z%d, Z%d", low, high, dst), prefixF2, opConvert, dst, high, low)
+}
+
+// interleave is the index of VPERMW that pairs element i of a register's low half with that of its high half.
+func interleave(f *file) {
+	fmt.Fprintln(f)
+	for i := range 16 {
+		fmt.Fprintf(f, "DATA interleave<>+%d(SB)/4, $0x%04x%04x\n", i*4, 16+i, i)
+	}
+	fmt.Fprint(f, "GLOBL interleave<>(SB), RODATA|NOPTR, $64\n")
+}
+
+// tileFrame is what the bfloat16 tiles share: arguments, accumulators loaded or zeroed, k in steps of pairs,
+// unrolled by 4, and stores. step(u) is the body at the u-th pair ahead.
+func tileFrame(f *file, rows, vectors, first int, step func(u int)) {
+	acc := func(i, j int) int { return first + i*vectors + j }
+	f.op("MOVQ c+0(FP), DI")
+	f.op("MOVQ ldc+8(FP), R10")
+	f.op("MOVQ a+16(FP), SI")
+	f.op("MOVQ b+24(FP), BX")
+	f.op("MOVQ bStride+32(FP), R8")
+	f.op("MOVQ k+40(FP), CX")
+	f.op("MOVBLZX accumulate+48(FP), AX")
+	f.op("TESTL AX, AX")
+	f.op("JE zero")
+	f.op("MOVQ DI, R11")
+	for i := range rows {
+		for j := range vectors {
+			f.op("VMOVUPS %d(R11), {%d}", j*f.lanes*4, acc(i, j))
+		}
+		if i+1 < rows {
+			f.op("ADDQ R10, R11")
+		}
+	}
+	f.op("JMP start")
+	f.mark("zero")
+	for i := range rows * vectors {
+		zero(f, first+i)
+	}
+	f.mark("start")
+	f.op("SUBQ $4, CX")
+	f.op("JLT rest")
+	f.mark("loop")
+	for u := range 4 {
+		step(u)
+	}
+	f.op("ADDQ $%d, SI", 4*rows*4)
+	f.op("ADDQ $256, BX")
+	f.op("SUBQ $4, CX")
+	f.op("JGE loop")
+	f.mark("rest")
+	f.op("ADDQ $4, CX")
+	f.op("JE store")
+	f.mark("single")
+	step(0)
+	f.op("ADDQ $%d, SI", 4*rows)
+	f.op("ADDQ $64, BX")
+	f.op("DECQ CX")
+	f.op("JNE single")
+	f.mark("store")
+	for i := range rows {
+		for j := range vectors {
+			f.op("VMOVUPS {%d}, %d(DI)", acc(i, j), j*f.lanes*4)
+		}
+		if i+1 < rows {
+			f.op("ADDQ R10, DI")
+		}
+	}
+}
+
+// tileBF16 keeps rows × panels accumulators in registers; a step is one pair of k.
+func tileBF16(f *file, rows, panels int) {
+	f.function(fmt.Sprintf("tileBF16AVX512_%dx%d", rows, panels), tileParams, "")
+	first := 32 - rows*panels
+	spare := min(4, first-panels)
+	tileFrame(f, rows, panels, first, func(u int) {
+		for j := range panels {
+			f.op("VMOVUPS %d(BX)%s, {%d}", u*64, []string{"", "(R8*1)", "(R8*2)"}[j], j)
+		}
+		for i := range rows {
+			x := panels + i%spare
+			f.op("VBROADCASTSS %d(SI), {%d}", (u*rows+i)*4, x)
+			for j := range panels {
+				f.dot(j, x, first+i*panels+j)
+			}
+		}
+	})
+	f.end()
+}
+
+// tileBF16AVX2 does what VDPBF16PS does on rows × one panel: a multiply-add of the pairs' odd elements, then one
+// of the even, with subnormals flushed, for which it sets bits of MXCSR while it runs.
+func tileBF16AVX2(f *file, rows int) {
+	f.frame = 16
+	f.function(fmt.Sprintf("tileBF16AVX2_%dx1", rows), tileParams, "")
+	f.op("STMXCSR saved-8(SP)")
+	f.op("MOVL saved-8(SP), AX")
+	f.op("ORL $0x8040, AX") // flush to zero, denormals are zero
+	f.op("MOVL AX, changed-16(SP)")
+	f.op("LDMXCSR changed-16(SP)")
+	f.op("VMOVUPS highHalves<>(SB), {15}")
+	const first = 6
+	tileFrame(f, rows, 2, first, func(u int) {
+		for j := range 2 {
+			f.op("VMOVUPS %d(BX), {%d}", u*64+j*32, 2+j)
+			f.op("VPAND {15}, {%d}, {%d}", 2+j, j)
+			f.op("VPSLLD $16, {%d}, {%d}", 2+j, 2+j)
+		}
+		for i := range rows {
+			f.op("VBROADCASTSS %d(SI), {5}", (u*rows+i)*4)
+			f.op("VPAND {15}, {5}, {4}")
+			f.op("VPSLLD $16, {5}, {5}")
+			for half := range 2 {
+				for j := range 2 {
+					f.op("VFMADD231PS {%d}, {%d}, {%d}", 2*half+j, 4+half, first+2*i+j)
+				}
+			}
+		}
+	})
+	f.op("LDMXCSR saved-8(SP)")
+	f.end()
+}
+
+// packBF16 is pack8 for pairs: 16·blocks columns of up to 8 rows, times alpha, become 8·blocks steps of pairs.
+func packBF16(f *file) {
+	f.function("pack8BF16AVX512", "dst *float32, dstStride int, src *float32, rowStride int, last int, blocks int, alpha float32", "")
+	rows := []string{"SI", "DX", "R8", "R9", "R10", "R11", "R12", "R13"}
+	f.op("MOVQ dst+0(FP), DI")
+	f.op("MOVQ dstStride+8(FP), BX")
+	f.op("MOVQ src+16(FP), SI")
+	f.op("MOVQ rowStride+24(FP), AX")
+	f.op("MOVQ last+32(FP), CX")
+	for i := 1; i < 8; i++ {
+		f.op("LEAQ (%s)(AX*1), %s", rows[i-1], rows[i])
+		f.op("CMPQ CX, $%d", i)
+		f.op("CMOVQLT %s, %s", rows[i-1], rows[i])
+	}
+	f.op("MOVQ blocks+40(FP), CX")
+	f.op("VBROADCASTSS alpha+48(FP), Z31")
+	f.op("XORQ AX, AX")
+	f.mark("loop")
+	for i := range 8 {
+		f.op("VMULPS (%s)(AX*1), Z31, Z%d", rows[i], 16+i)
+		f.narrow(16+i, i)
+	}
+	turn8Registers(f)
+	for c := range 8 {
+		f.op("VMOVUPS Y%d, (DI)", c)
+		f.op("ADDQ BX, DI")
+	}
+	f.op("ADDQ $64, AX")
+	f.op("DECQ CX")
+	f.op("JNE loop")
+	f.end()
+}
+
+// turn8Registers transposes the 8×8 block of 32-bit elements in Y0…Y7, using Y8…Y15.
+func turn8Registers(f *file) {
+	for i := 0; i < 8; i += 4 {
+		for h := range 2 {
+			f.op("VUNPCKLPS Y%d, Y%d, Y%d", i+2*h+1, i+2*h, 8+i+2*h)
+			f.op("VUNPCKHPS Y%d, Y%d, Y%d", i+2*h+1, i+2*h, 9+i+2*h)
+		}
+		for c := range 4 {
+			f.op("VSHUFPS $0x%x, Y%d, Y%d, Y%d", []int{0x44, 0xee}[c%2], 10+i+c/2, 8+i+c/2, i+c)
+		}
+	}
+	for c := range 4 {
+		f.op("VPERM2F128 $0x20, Y%d, Y%d, Y%d", 4+c, c, 8+c)
+		f.op("VPERM2F128 $0x31, Y%d, Y%d, Y%d", 4+c, c, 4+c)
+		f.op("VMOVAPS Y%d, Y%d", 8+c, c)
+	}
+}
+
+// columnsBF16 makes pairs of two successive runs of values, stride bytes apart: whole runs of 16, or under
+// masks as many as there are and as the destination is wide.
+func columnsBF16(f *file) {
+	f.function("columnsBF16AVX512", "dst *float32, width int, src *float32, stride int, mask int, wideMask int, pairs int, alpha float32", "")
+	f.op("MOVQ dst+0(FP), DI")
+	f.op("MOVQ width+8(FP), BX")
+	f.op("MOVQ src+16(FP), SI")
+	f.op("MOVQ stride+24(FP), R8")
+	f.op("MOVQ mask+32(FP), AX")
+	f.op("KMOVW AX, K1")
+	f.op("MOVQ wideMask+40(FP), DX")
+	f.op("KMOVW DX, K2")
+	f.op("MOVQ pairs+48(FP), CX")
+	f.op("VBROADCASTSS alpha+56(FP), Z4")
+	f.op("VMOVUPS interleave<>(SB), Z5")
+	f.op("ANDL DX, AX")
+	f.op("CMPL AX, $0xffff")
+	f.op("JNE masked")
+	f.mark("loop")
+	f.op("VMULPS (SI), Z4, Z0")
+	f.op("VMULPS (SI)(R8*1), Z4, Z1")
+	f.narrow2(0, 1, 2)
+	f.op("VPERMW Z2, Z5, Z2")
+	f.op("VMOVUPS Z2, (DI)")
+	f.op("LEAQ (SI)(R8*2), SI")
+	f.op("ADDQ BX, DI")
+	f.op("DECQ CX")
+	f.op("JNE loop")
+	f.end()
+	f.mark("masked")
+	f.op("VMULPS.Z (SI), Z4, K1, Z0")
+	f.op("VMULPS.Z (SI)(R8*1), Z4, K1, Z1")
+	f.narrow2(0, 1, 2)
+	f.op("VPERMW Z2, Z5, Z2")
+	f.op("VMOVUPS Z2, K2, (DI)")
+	f.op("LEAQ (SI)(R8*2), SI")
+	f.op("ADDQ BX, DI")
+	f.op("DECQ CX")
+	f.op("JNE masked")
+	f.end()
+}
