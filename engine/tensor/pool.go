@@ -1,7 +1,9 @@
 package tensor
 
 import (
+	"fmt"
 	"runtime"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 
@@ -22,6 +24,8 @@ type Pool struct {
 	open   atomic.Bool
 	active atomic.Int64 // workers that may be looking at the open call
 
+	panicked atomic.Pointer[TaskPanic] // the first panic of a task
+
 	waiting atomic.Bool // the caller is parked, or about to be, until active is 0
 	idle    chan struct{}
 
@@ -30,6 +34,14 @@ type Pool struct {
 	workers []*poolWorker
 	done    sync.WaitGroup
 }
+
+// TaskPanic is what Run panics with when a task has panicked, on whichever goroutine.
+type TaskPanic struct {
+	Value any
+	Stack []byte // of the goroutine that ran the task
+}
+
+func (p *TaskPanic) Error() string { return fmt.Sprintf("panic in a pool's task: %v\n%s", p.Value, p.Stack) }
 
 type poolWorker struct {
 	parked atomic.Bool
@@ -85,12 +97,27 @@ func (p *Pool) Run(n int, f func(task, worker int)) {
 			w.wake <- struct{}{}
 		}
 	}
-	p.work(0)
+	p.guard(0)
 	// A worker that wakes late finds the call closed and touches nothing of it, so a core that another
 	// process holds delays nobody.
 	p.open.Store(false)
 	p.finish()
 	p.f = nil
+	if v := p.panicked.Swap(nil); v != nil {
+		panic(v)
+	}
+}
+
+// guard works, and keeps a panic for the caller, so that whoever called Run can recover from it. The tasks that
+// nobody has claimed are then dropped.
+func (p *Pool) guard(worker int) {
+	defer func() {
+		if v := recover(); v != nil {
+			p.panicked.CompareAndSwap(nil, &TaskPanic{v, debug.Stack()})
+			p.next.Store(p.n)
+		}
+	}()
+	p.work(worker)
 }
 
 // finish waits until no worker is inside the closed call. If one has lost its core in the middle of a task,
@@ -140,7 +167,7 @@ func (p *Pool) serve(w *poolWorker, worker int) {
 		seen = p.calls.Load()
 		p.active.Add(1)
 		if p.open.Load() {
-			p.work(worker)
+			p.guard(worker)
 		}
 		if p.active.Add(-1) == 0 && p.waiting.Load() && p.waiting.CompareAndSwap(true, false) {
 			p.idle <- struct{}{}

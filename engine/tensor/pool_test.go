@@ -97,3 +97,30 @@ func TestWorkspace(t *testing.T) {
 		t.Error("Zeros is not zero")
 	}
 }
+
+// TestPoolPanicReachesTheCaller panics on each worker and checks that the caller sees it and the pool works on.
+func TestPoolPanicReachesTheCaller(t *testing.T) {
+	p := NewPool(3)
+	defer p.Close()
+	for round := range 200 {
+		bad := round % 50
+		func() {
+			defer func() {
+				if v, ok := recover().(*TaskPanic); !ok || v.Value != bad || len(v.Stack) == 0 {
+					t.Fatalf("round %d: recovered %v", round, v)
+				}
+			}()
+			p.Run(50, func(task, _ int) {
+				if task == bad {
+					panic(bad)
+				}
+			})
+			t.Fatal("Run returned")
+		}()
+		var sum atomic.Int64
+		p.Run(100, func(task, _ int) { sum.Add(int64(task)) })
+		if sum.Load() != 4950 {
+			t.Fatalf("round %d: the next call summed to %d", round, sum.Load())
+		}
+	}
+}
