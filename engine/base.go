@@ -18,6 +18,8 @@ type LoadOptions struct {
 	Threads   int          // worker threads where Pool is nil; 0: one for each CPU
 	Pool      *tensor.Pool // shared workers; nil: the base makes its own and closes them
 	Trainable bool         // matrices become f32 copies, for full fine-tuning
+	// Precision is that of the products in Decode, Score and the base's Evaluate.
+	Precision tensor.Precision
 }
 
 // Base is a model's weights, shared by every training run and every stream that uses it. Its methods may be
@@ -29,6 +31,7 @@ type Base struct {
 	pool    *tensor.Pool
 	ownPool bool
 	train   bool
+	prec    tensor.Precision
 
 	mu   sync.Mutex
 	free []*nn.Call // calls with their arenas, for reuse
@@ -40,7 +43,7 @@ func Load(m *weights.Model, o LoadOptions) (*Base, error) {
 	if err != nil {
 		return nil, fmt.Errorf("load %s: %w", m.Path, err)
 	}
-	b := &Base{cfg: cfg, model: m, pool: o.Pool, train: o.Trainable}
+	b := &Base{cfg: cfg, model: m, pool: o.Pool, train: o.Trainable, prec: o.Precision}
 	if b.pool == nil {
 		b.pool, b.ownPool = tensor.NewPool(o.Threads), true
 	}
@@ -152,6 +155,7 @@ func (b *Base) begin(rows int) *nn.Call {
 	c.T = rows
 	c.Pos, c.Segs = c.Pos[:0], c.Segs[:0]
 	c.Grads, c.Dropout, c.Trace = nil, nil, nil
+	c.Forward, c.Backward = b.prec, b.prec
 	return c
 }
 

@@ -18,7 +18,7 @@ func (b *Base) headRows() int {
 
 // logits writes the logits (n, V) of hidden rows h (n, D).
 func (b *Base) logits(c *nn.Call, out, h []float32, n int) {
-	tensor.MulT(c.Pool, c.WS, out, h, n, b.dec.Head.M, false)
+	tensor.MulTAt(c.Forward, c.Pool, c.WS, out, h, n, b.dec.Head.M, false)
 	d, v := b.dec, b.dec.Vocab()
 	if d.LogitScale == 1 && d.LogitCap == 0 {
 		return
@@ -90,7 +90,7 @@ func (b *Base) backHead(c *nn.Call, dh, h []float32, ts []target, coef func(i in
 			lp := row[part[i].token] - lse
 			b.softmaxGrad(row, int(part[i].token), lse, coef(lo+i, lp))
 		})
-		tensor.Mul(c.Pool, c.WS, dhs, out, len(part), b.dec.Head.M, false)
+		tensor.MulAt(c.Backward, c.Pool, c.WS, dhs, out, len(part), b.dec.Head.M, false)
 		if gw != nil {
 			tensor.Gemm(c.Pool, c.WS, v, d, len(part), 1, out, 1, v, hs, d, 1, 1, gw, d)
 		}

@@ -8,6 +8,7 @@ import (
 
 	"hone/engine/nn"
 	"hone/engine/optim"
+	"hone/engine/tensor"
 )
 
 // TrainerOptions are choices that change how a step is computed, not what it means.
@@ -16,7 +17,8 @@ type TrainerOptions struct {
 	MicroRows int    // rows of a forward pass; 0: as many as MicroTokens allow
 	// MicroTokens bounds the tokens of a forward pass; 0: from the model's shape. It never depends on free memory.
 	MicroTokens int
-	Packing     bool // rows share forward passes; otherwise each has its own
+	Packing     bool             // rows share forward passes; otherwise each has its own
+	Precision   tensor.Precision // of the products with weights and adapters
 }
 
 // Trainer holds what changes in training: an adapter's weights, or with a nil adapter the whole base's, with
@@ -136,6 +138,7 @@ func (t *Trainer) pass(rows []Datum, total Totals, step int, loss Loss) (float64
 	c, ts := b.start(l), l.ts
 	defer b.end(c)
 	c.Grads = t.grads
+	c.Forward, c.Backward = t.opts.Precision, t.opts.Precision
 	if dropout {
 		c.Dropout = &nn.Dropout{Seed: t.opts.Seed, Step: uint64(step)} //nolint:gosec // a key
 	}
@@ -228,27 +231,35 @@ func (b *Base) Evaluate(ctx context.Context, rows []Datum, a *Adapter) (e Eval, 
 	if err := errors.Join(b.checkRows(rows), b.checkAdapter(a)); err != nil {
 		return e, err
 	}
+	return b.evaluate(ctx, rows, a, b.prec)
+}
+
+func (b *Base) evaluate(ctx context.Context, rows []Datum, a *Adapter, prec tensor.Precision) (e Eval, err error) {
 	for _, part := range b.microBatches(rows, TrainerOptions{Packing: true}) {
 		if err := ctx.Err(); err != nil {
 			return e, err
 		}
-		b.evaluatePart(part, a, &e)
+		b.evaluatePart(part, a, prec, &e)
 	}
 	return e, nil
 }
 
-// Evaluate is the base's with the trainer's adapter.
+// Evaluate is the base's with the trainer's adapter and precision.
 func (t *Trainer) Evaluate(ctx context.Context, rows []Datum) (Eval, error) {
-	return t.base.Evaluate(ctx, rows, t.adapter)
+	if err := t.base.checkRows(rows); err != nil {
+		return Eval{}, err
+	}
+	return t.base.evaluate(ctx, rows, t.adapter, t.opts.Precision)
 }
 
-func (b *Base) evaluatePart(rows []Datum, a *Adapter, e *Eval) {
+func (b *Base) evaluatePart(rows []Datum, a *Adapter, prec tensor.Precision, e *Eval) {
 	l := b.lay(rows, a, true)
 	if len(l.ids) == 0 {
 		return
 	}
 	c, ts := b.start(l), l.ts
 	defer b.end(c)
+	c.Forward = prec
 	h, _ := b.dec.Forward(c, l.ids)
 	lps, best := make([]float32, len(ts)), make([]bool, len(ts))
 	b.logProbs(c, h, ts, func(i int, logits []float32, lse float32) {

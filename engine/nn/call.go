@@ -23,6 +23,10 @@ type Call struct {
 	Grads   *Grads              // where Backward accumulates; nil: no backward pass follows
 	Dropout *Dropout            // nil: none
 
+	// Forward and Backward are the precisions of the products with weights and adapters. Sums are f32 always,
+	// and so are attention, norms and losses.
+	Forward, Backward tensor.Precision
+
 	// Trace, where set, sees the residual stream: layer -1 is the embedding, then each layer's output,
 	// the last one after the final norm. For tests.
 	Trace func(layer int, x []float32)

@@ -22,7 +22,7 @@ func (l *Linear) Out() int { return l.W.M.Rows }
 // Forward writes y (T, out) for x (T, in), and the adapter's inner activations to u, which comes from Inner and
 // belongs to Backward.
 func (l *Linear) Forward(c *Call, y, x, u []float32) {
-	tensor.MulT(c.Pool, c.WS, y, x, c.T, l.W.M, false)
+	tensor.MulTAt(c.Forward, c.Pool, c.WS, y, x, c.T, l.W.M, false)
 	if l.Bias != nil {
 		n := l.Out()
 		c.rows(c.T, func(lo, hi int) {
@@ -38,7 +38,7 @@ func (l *Linear) Forward(c *Call, y, x, u []float32) {
 // dx (T, in), or adds to it. A nil dx is not computed.
 func (l *Linear) Backward(c *Call, dx, dy, x, u []float32, add bool) {
 	if dx != nil {
-		tensor.Mul(c.Pool, c.WS, dx, dy, c.T, l.W.M, add)
+		tensor.MulAt(c.Backward, c.Pool, c.WS, dx, dy, c.T, l.W.M, add)
 	}
 	l.backLoRA(c, dx, dy, x, u)
 	n, in := l.Out(), l.In()

@@ -137,8 +137,8 @@ func (l *Linear) addLoRA(c *Call, y, x, u []float32) {
 			ug = c.WS.F32(n * r)
 		}
 		xd := c.dropped(g, l.ID, x, in)
-		tensor.Gemm(c.Pool, c.WS, n, r, in, 1, xd, in, 1, g.lora.A, 1, in, 0, ug, r)
-		tensor.Gemm(c.Pool, c.WS, n, out, r, g.lora.Scale, ug, r, 1, g.lora.B, 1, r, 1, y[g.lo*out:g.hi*out], out)
+		tensor.GemmAt(c.Forward, c.Pool, c.WS, n, r, in, 1, xd, in, 1, g.lora.A, 1, in, 0, ug, r)
+		tensor.GemmAt(c.Forward, c.Pool, c.WS, n, out, r, g.lora.Scale, ug, r, 1, g.lora.B, 1, r, 1, y[g.lo*out:g.hi*out], out)
 		c.WS.Release(mark)
 	}
 }
@@ -153,20 +153,20 @@ func (l *Linear) backLoRA(c *Call, dx, dy, x, u []float32) {
 		mark := c.WS.Mark()
 		dyg := dy[g.lo*out : g.hi*out]
 		du := c.WS.F32(n * r)
-		tensor.Gemm(c.Pool, c.WS, n, r, out, s, dyg, out, 1, g.lora.B, r, 1, 0, du, r)
+		tensor.GemmAt(c.Backward, c.Pool, c.WS, n, r, out, s, dyg, out, 1, g.lora.B, r, 1, 0, du, r)
 		if gr := c.Grads.LoRA; gr != nil && gr[l.ID].A != nil {
 			xd := c.dropped(g, l.ID, x, in)
-			tensor.Gemm(c.Pool, c.WS, out, r, n, s, dyg, 1, out, u, r, 1, 1, gr[l.ID].B, r)
-			tensor.Gemm(c.Pool, c.WS, r, in, n, 1, du, 1, r, xd, in, 1, 1, gr[l.ID].A, in)
+			tensor.GemmAt(c.Backward, c.Pool, c.WS, out, r, n, s, dyg, 1, out, u, r, 1, 1, gr[l.ID].B, r)
+			tensor.GemmAt(c.Backward, c.Pool, c.WS, r, in, n, 1, du, 1, r, xd, in, 1, 1, gr[l.ID].A, in)
 		}
 		switch {
 		case dx == nil:
 		case c.Dropout != nil && g.lora.Dropout > 0:
 			d := c.WS.F32(n * in)
-			tensor.Gemm(c.Pool, c.WS, n, in, r, 1, du, r, 1, g.lora.A, in, 1, 0, d, in)
+			tensor.GemmAt(c.Backward, c.Pool, c.WS, n, in, r, 1, du, r, 1, g.lora.A, in, 1, 0, d, in)
 			c.maskAdd(g, l.ID, dx, d, in)
 		default:
-			tensor.Gemm(c.Pool, c.WS, n, in, r, 1, du, r, 1, g.lora.A, in, 1, 1, dx[g.lo*in:g.hi*in], in)
+			tensor.GemmAt(c.Backward, c.Pool, c.WS, n, in, r, 1, du, r, 1, g.lora.A, in, 1, 1, dx[g.lo*in:g.hi*in], in)
 		}
 		c.WS.Release(mark)
 	}

@@ -41,7 +41,9 @@ type TaskPanic struct {
 	Stack []byte // of the goroutine that ran the task
 }
 
-func (p *TaskPanic) Error() string { return fmt.Sprintf("panic in a pool's task: %v\n%s", p.Value, p.Stack) }
+func (p *TaskPanic) Error() string {
+	return fmt.Sprintf("panic in a pool's task: %v\n%s", p.Value, p.Stack)
+}
 
 type poolWorker struct {
 	parked atomic.Bool
