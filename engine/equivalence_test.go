@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"math"
+	"os"
 	"path/filepath"
 	"runtime"
 	"testing"
@@ -391,8 +392,14 @@ func TestSaveModelLoadsBack(t *testing.T) {
 	}
 	step(t, tr, rowsOfLengths(3), 0)
 	dir := filepath.Join(t.TempDir(), "model")
-	if err := tr.SaveModel(dir); err != nil {
+	if err := tr.SaveModel(dir, map[string][]byte{"tokenizer.json": []byte("{}")}); err != nil {
 		t.Fatal(err)
+	}
+	if err := weights.VerifyFolder(dir); err != nil {
+		t.Error(err)
+	}
+	if text, err := os.ReadFile(filepath.Join(dir, "tokenizer.json")); err != nil || string(text) != "{}" {
+		t.Errorf("the file beside is %q, %v", text, err)
 	}
 	back := openBase(t, dir, LoadOptions{})
 	ids := []int32{1, 5, 9, 200, 3}

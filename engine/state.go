@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math"
+	"slices"
 
 	"hone/engine/tensor"
 	"hone/engine/weights"
@@ -68,9 +70,9 @@ func readF32(dst []float32, data []byte) {
 	}
 }
 
-// SaveModel writes the trained weights of full fine-tuning as a Hugging Face folder, all or nothing: config.json
-// and model.safetensors in f32.
-func (t *Trainer) SaveModel(dir string) error {
+// SaveModel writes the trained weights of full fine-tuning as a Hugging Face folder, all or nothing: config.json,
+// model.safetensors in f32, and the files beside, by name, which make it a whole model.
+func (t *Trainer) SaveModel(dir string, beside map[string][]byte) error {
 	if t.adapter != nil {
 		return errors.New("save model: this run trains an adapter, which Adapter.Save writes")
 	}
@@ -78,6 +80,14 @@ func (t *Trainer) SaveModel(dir string) error {
 	for _, s := range t.slots {
 		ts = append(ts, f32Tensor(s.Name, s.Shape, s.W))
 	}
+	if x, ok := t.base.model.Tensors["rope_freqs.weight"]; ok { // config.json of a GGUF points to it
+		ts = append(ts, x)
+	}
+	files := maps.Clone(beside)
+	if files == nil {
+		files = map[string][]byte{}
+	}
+	files["config.json"] = t.base.model.Config
 	f, err := weights.CreateFolder(dir)
 	if err != nil {
 		return fmt.Errorf("save model: %w", err)
@@ -88,11 +98,10 @@ func (t *Trainer) SaveModel(dir string) error {
 	}); err != nil {
 		return fmt.Errorf("save model: %w", err)
 	}
-	if err := f.Write("config.json", func(w io.Writer) error {
-		_, err := w.Write(t.base.model.Config)
-		return err
-	}); err != nil {
-		return fmt.Errorf("save model: %w", err)
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		if err := f.Write(name, func(w io.Writer) error { _, err := w.Write(files[name]); return err }); err != nil {
+			return fmt.Errorf("save model: %w", err)
+		}
 	}
 	if err := f.Commit(); err != nil {
 		return fmt.Errorf("save model: %w", err)

@@ -6,7 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
+	"maps"
 	"path/filepath"
 
 	"hone/engine/weights"
@@ -44,47 +44,22 @@ func (r *run) evaluate(ctx context.Context) error {
 	return nil
 }
 
-// saveWeights writes what is trained, as others load it, to dir.
+// saveWeights writes what is trained, as others load it, to dir: an adapter, or a whole model with its tokenizer.
 func (r *run) saveWeights(dir string) error {
 	if r.adapter != nil {
 		return r.adapter.Save(dir, r.facts)
 	}
-	if err := r.trainer.SaveModel(dir); err != nil {
-		return err
+	beside, err := r.model.Files()
+	if err != nil { // no reason to lose the weights
+		r.tell(Warned, fmt.Sprintf("%s gets no tokenizer: %v; put the base's beside the weights to use them with text", dir, err))
 	}
-	return r.copyText(dir)
-}
-
-// copyText puts the tokenizer files of the base beside a model of our own, where the base has them as files, and
-// the facts.
-func (r *run) copyText(dir string) error {
 	facts, err := json.MarshalIndent(r.facts, "", "  ")
 	if err != nil {
 		return err
 	}
-	if err := writeText(filepath.Join(dir, "hone.json"), append(facts, '\n')); err != nil {
-		return err
-	}
-	if r.model.Weights == nil || r.model.Weights.TokenizerPath == "" {
-		if r.model.Tokenizer != nil {
-			r.tell(Warned, fmt.Sprintf("%s has no tokenizer: the base keeps its own inside %s; put a tokenizer.json beside the weights to chat with it", dir, r.model.Path))
-		}
-		return nil
-	}
-	from := filepath.Dir(r.model.Weights.TokenizerPath)
-	for _, name := range []string{"tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja", "generation_config.json"} {
-		text, err := os.ReadFile(filepath.Join(from, name))
-		if errors.Is(err, os.ErrNotExist) {
-			continue
-		}
-		if err == nil {
-			err = writeText(filepath.Join(dir, name), text)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
+	files := map[string][]byte{"hone.json": append(facts, '\n')}
+	maps.Copy(files, beside)
+	return r.trainer.SaveModel(dir, files)
 }
 
 // finish writes the trained weights, the plot and the summary of a run whose last step is saved.

@@ -14,6 +14,9 @@ import (
 	"testing"
 	"time"
 
+	"hone/catalog"
+	"hone/engine"
+	"hone/engine/tokenizer"
 	"hone/engine/weights"
 	"hone/internal/golden"
 )
@@ -394,14 +397,82 @@ func TestText(t *testing.T) {
 	if s.Steps != 30 || s.LastLoss > s.FirstLoss/2 || s.Tokens != s.TrainedTokens+12*10 { // all but the beginning token
 		t.Errorf("%+v", s)
 	}
-	c.Out, c.Adapter.Type, c.Epochs = filepath.Join(dir, "full"), "none", 1
-	var warned []string
-	mustRun(t, c, RunOptions{Progress: func(p Progress) {
+}
+
+// fullStories trains all weights of the embedded model m for one epoch and returns the folder and the warnings.
+func fullStories(t *testing.T, m *catalog.Model) (folder string, warned []string) {
+	t.Helper()
+	dir := t.TempDir()
+	c := DefaultSFT()
+	c.Model, c.Train, c.Out = "stories260k", filepath.Join(dir, "train.jsonl"), filepath.Join(dir, "out")
+	write(t, c.Train, strings.Repeat(`{"text": "The robot counted stars."}`+"\n", 12))
+	c.Batch, c.Adapter.Type = 12, "none"
+	s := mustRun(t, c, RunOptions{Model: m, Progress: func(p Progress) {
 		if p.Event == Warned {
 			warned = append(warned, p.Message)
 		}
 	}})
-	if !strings.Contains(strings.Join(warned, "\n"), "has no tokenizer") {
+	if err := weights.VerifyFolder(s.Weights); err != nil {
+		t.Error(err)
+	}
+	return s.Weights, warned
+}
+
+// TestFullModelIsWhole trains a base that has its tokenizer inside its file, and uses what comes out with text.
+func TestFullModelIsWhole(t *testing.T) {
+	t.Setenv("HONE_HOME", t.TempDir())
+	m, err := catalog.Open("stories260k", engine.LoadOptions{Trainable: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	folder, warned := fullStories(t, m)
+	if len(warned) > 0 {
 		t.Errorf("warned %q", warned)
+	}
+	trained, err := catalog.Open(folder, engine.LoadOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer trained.Close()
+	const text = "Once upon a time é <s>"
+	o := tokenizer.Options{Control: true, AddSpecial: true}
+	ids := m.Tokenizer.Encode(text, o)
+	if got := trained.Tokenizer.Encode(text, o); !slices.Equal(got, ids) || !slices.Equal(trained.EOS, m.EOS) {
+		t.Errorf("ids %v and stops %v, the base has %v and %v", got, trained.EOS, ids, m.EOS)
+	}
+	a, err := m.Base.Score(t.Context(), ids, nil, 0) // the trainer changed the base in place
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := trained.Base.Score(t.Context(), ids, nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(a.LogProbs, b.LogProbs) {
+		t.Errorf("log-probabilities %v, before writing %v", b.LogProbs, a.LogProbs)
+	}
+}
+
+// TestFullModelWithoutTokenizer: a vocabulary that cannot be written costs the tokenizer, not the weights.
+func TestFullModelWithoutTokenizer(t *testing.T) {
+	t.Setenv("HONE_HOME", t.TempDir())
+	m, err := catalog.Open("stories260k", engine.LoadOptions{Trainable: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	m.Weights.Vocab.Tokens[300] = "\xff"
+	folder, warned := fullStories(t, m)
+	if !strings.Contains(strings.Join(warned, "\n"), "gets no tokenizer: tokenizer.json: vocabulary: token 300") {
+		t.Errorf("warned %q", warned)
+	}
+	trained, err := catalog.Open(folder, engine.LoadOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer trained.Close()
+	if trained.Tokenizer != nil {
+		t.Error("there is a tokenizer")
 	}
 }
