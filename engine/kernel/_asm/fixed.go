@@ -66,7 +66,7 @@ func fixedAVX512(f *file, s stored, rows int) {
 	}
 	f.op("VMOVDQU32 %s<>(SB), {26}", mask)
 	f.mark("block")
-	fixedWeights(f, s, rows)
+	fixedWeights(f, s)
 	batches := (rows + 3) / 4
 	for b := range batches {
 		from, to := rows*b/batches, rows*(b+1)/batches
@@ -91,15 +91,11 @@ func fixedAVX512(f *file, s stored, rows int) {
 	f.end()
 }
 
-// fixedWeights loads a block's scales and its weights, as unsigned bytes.
-func fixedWeights(f *file, s stored, rows int) {
+// fixedWeights loads a block's scales and its weights, as unsigned bytes. It asks for nothing ahead of its use:
+// panels follow each other in memory, the CPU sees that by itself, and prefetches of ours slowed it down.
+func fixedWeights(f *file, s stored) {
 	for c := range s.scales {
 		f.op("VCVTPH2PS %d(BX), {%d}", c*32, 24+c)
-	}
-	if rows == 1 {
-		for at := 0; at < 16*s.blockBytes; at += 64 {
-			f.op("PREFETCHT0 %d(BX)", prefetchAhead+at)
-		}
 	}
 	if !s.nibbles {
 		for g := range 8 {
@@ -114,10 +110,6 @@ func fixedWeights(f *file, s stored, rows int) {
 		f.op("VPANDD {26}, {%d}, {%d}", 4+g, 4+g)
 	}
 }
-
-// prefetchAhead is how many bytes ahead of its use a panel is asked for when one row of activations makes the
-// product wait for memory.
-const prefetchAhead = 2048
 
 // fixedSums leaves the integer sums of rows [from,to) in Z16, Z18, …
 func fixedSums(f *file, s stored, from, to int, activation func(row, offset int) string) {
