@@ -3,6 +3,7 @@ package engine
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"math"
 	"os"
 	"path/filepath"
@@ -405,6 +406,63 @@ func TestSaveModelLoadsBack(t *testing.T) {
 	ids := []int32{1, 5, 9, 200, 3}
 	if d := maxAbsDiff(b.allLogits(ids, nil), back.allLogits(ids, nil)); d != 0 {
 		t.Errorf("logits differ by %v", d)
+	}
+}
+
+// TestSaveModelWithDivisors saves a model whose frequencies a tensor divides, as in a GGUF of Llama 3: by the rule's
+// divisors it becomes a model that others read, by any others one that keeps the tensor.
+func TestSaveModelWithDivisors(t *testing.T) {
+	reference := openBase(t, golden.Path(t, "arch/llama-rope-llama3"), LoadOptions{})
+	divisors := make([]float32, 8) // of its head size 16, theta 10000, factor 4, original length 64
+	for i := range divisors {
+		wave := 2 * math.Pi * math.Pow(10000, float64(i)/8)
+		s := min(1, max(0, (64/wave-1)/3))
+		divisors[i] = float32(1 / ((1-s)/4 + s))
+	}
+	for _, odd := range []bool{false, true} {
+		m, err := weights.Open(golden.Path(t, "arch/llama-rope-llama3"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		closeAtEnd(t, m)
+		if odd {
+			divisors[7] = 5
+		}
+		x := f32Tensor("rope_freqs.weight", []int{8}, divisors)
+		m.Tensors[x.Name] = x
+		var c map[string]any
+		if err := json.Unmarshal(m.Config, &c); err != nil {
+			t.Fatal(err)
+		}
+		delete(c, "rope_parameters")
+		c["rope_theta"], c["rope_freqs"] = 10000.0, true
+		if m.Config, err = json.Marshal(c); err != nil {
+			t.Fatal(err)
+		}
+		b, err := Load(m, LoadOptions{Trainable: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		closeAtEnd(t, b)
+		tr, err := NewTrainer(b, nil, TrainerOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		dir := filepath.Join(t.TempDir(), "model")
+		if err := tr.SaveModel(dir, nil); err != nil {
+			t.Fatal(err)
+		}
+		back := openBase(t, dir, LoadOptions{})
+		ids := []int32{1, 5, 9, 200, 3, 77, 12, 9, 31, 250}
+		if d := maxAbsDiff(b.allLogits(ids, nil), back.allLogits(ids, nil)); d > 1e-5 || odd && d != 0 {
+			t.Errorf("odd %v: logits differ by %v from what was saved", odd, d)
+		}
+		if d := maxAbsDiff(reference.allLogits(ids, nil), back.allLogits(ids, nil)); (d > 1e-5) != odd {
+			t.Errorf("odd %v: logits differ by %v from the reference", odd, d)
+		}
+		if _, ok := back.model.Tensors[x.Name]; ok != odd {
+			t.Errorf("odd %v: the tensor is there: %v", odd, ok)
+		}
 	}
 }
 

@@ -80,14 +80,13 @@ func (t *Trainer) SaveModel(dir string, beside map[string][]byte) error {
 	for _, s := range t.slots {
 		ts = append(ts, f32Tensor(s.Name, s.Shape, s.W))
 	}
-	if x, ok := t.base.model.Tensors["rope_freqs.weight"]; ok { // config.json of a GGUF points to it
-		ts = append(ts, x)
-	}
+	config, others := t.base.model.Portable()
+	ts = append(ts, others...)
 	files := maps.Clone(beside)
 	if files == nil {
 		files = map[string][]byte{}
 	}
-	files["config.json"] = t.base.model.Config
+	files["config.json"] = config
 	f, err := weights.CreateFolder(dir)
 	if err != nil {
 		return fmt.Errorf("save model: %w", err)
