@@ -11,21 +11,20 @@ const (
 	halfSpread = halfTurned - panelRows // of those, rows that are in use wherever in a panel they start
 )
 
-// panelsHalf is panels at Half: steps are pairs of k.
-func (c *product) panelsHalf(scratch []float32, first, last, k0, k1 int) (b []float32, stride int) {
+// panelsHalf is panels at Half: steps are pairs of k. block is scratch for f32.
+func (c *product) panelsHalf(dst, block []float32, first, last, k0, k1 int) (b []float32, stride int) {
 	stride = (k1 - k0) * panelRows
-	block := scratch[len(scratch)-halfCols*panelRows:]
 	from, to := 2*k0, min(2*k1, c.k)
 	for p := first; p < last; p++ {
-		dst := scratch[(p-first)*stride : (p-first+1)*stride]
+		panel := dst[(p-first)*stride : (p-first+1)*stride]
 		if c.w != nil {
-			c.narrow(dst, block, p, from, to)
+			c.narrow(panel, block, p, from, to)
 			continue
 		}
 		j := p * panelRows
-		kernel.PackBF16(dst, panelRows, c.b[from*c.brs+j*c.bcs:], c.bcs, c.brs, min(panelRows, c.n-j), to-from, 1)
+		kernel.PackBF16(panel, panelRows, c.b[from*c.brs+j*c.bcs:], c.bcs, c.brs, min(panelRows, c.n-j), to-from, c.beta)
 	}
-	return scratch, stride
+	return dst, stride
 }
 
 // narrow writes columns [k0,k1) of a weight panel to dst in pairs; block is scratch.

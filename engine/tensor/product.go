@@ -40,8 +40,10 @@ type product struct {
 	add    bool
 	packed []float32 // tiles of [step][rows]
 
-	b         []float32 // Gemm: element (k, j) at b[k·brs + j·bcs]
+	b         []float32 // Gemm: element (k, j) at b[k·brs + j·bcs], times beta
 	brs, bcs  int
+	beta      float32
+	right     []float32 // the whole right operand in panels, for products in thin.go
 	scratch   []float32 // perWorker values for each worker
 	perWorker int
 	rowTasks  int
@@ -49,6 +51,9 @@ type product struct {
 	packRows  func(task, worker int)
 	forward   func(task, worker int)
 	backward  func(task, worker int)
+	prepare   func(task, worker int)
+	stream    func(task, worker int)
+	turned    func(task, worker int)
 }
 
 // product returns the workspace's state of a call, with its method values, made once in a workspace's life.
@@ -56,8 +61,17 @@ func (w *Workspace) product() *product {
 	p := &w.prod
 	if p.packRows == nil {
 		p.packRows, p.forward, p.backward = p.doPackRows, p.doForward, p.doBackward
+		p.prepare, p.stream, p.turned = p.doPrepare, p.doStream, p.doTurned
 	}
 	return p
+}
+
+// end forgets the operands of the call.
+func (c *product) end() {
+	*c = product{
+		packRows: c.packRows, forward: c.forward, backward: c.backward,
+		prepare: c.prepare, stream: c.stream, turned: c.turned,
+	}
 }
 
 // MulT computes y(M,Rows) = x(M,Cols)·wᵀ, adding to y if add is set. x and y are row-major and contiguous.
@@ -115,23 +129,46 @@ func gemm(prec Precision, p *Pool, ws *Workspace, M, N, K int, alpha float32, a 
 	g := ws.product()
 	g.prec, g.out, g.ldc, g.a, g.ars, g.acs, g.alpha = prec, c, ldc, a, ars, acs, alpha
 	g.m, g.n, g.k, g.w, g.r0, g.add = M, N, K, nil, 0, beta != 0
-	g.b, g.brs, g.bcs = b, brs, bcs
-	g.run(p, ws)
+	g.b, g.brs, g.bcs, g.beta = b, brs, bcs, 1
+	if ars == 1 && N <= groupCols && M > groupCols && K >= groupCols {
+		g.runTurned(p, ws)
+	} else {
+		g.run(p, ws)
+	}
 	ws.Release(mark)
 }
 
 // run packs the activations and computes the output, panels by rows.
 func (c *product) run(p *Pool, ws *Workspace) {
-	c.pack(p, ws)
-	c.groups = ((c.r0+c.n+panelRows-1)/panelRows - c.r0/panelRows + kernel.TilePanels - 1) / kernel.TilePanels
-	c.splitRows(taskRows, p.Threads())
-	c.perWorker = c.depth()*groupCols + c.tileRows()*groupCols
-	if c.prec == Half {
-		c.perWorker += halfCols * panelRows
+	c.split()
+	if c.thin() {
+		c.runThin(p, ws)
+		return
 	}
+	c.pack(p, ws)
+	c.splitRows(taskRows, p.Threads())
+	c.perWorker = c.depth()*groupCols + c.spare()
 	c.scratch = ws.F32(c.perWorker * p.Threads())
 	p.Run(c.groups*c.rowTasks, c.forward)
-	*c = product{packRows: c.packRows, forward: c.forward, backward: c.backward}
+	c.end()
+}
+
+// split sets the number of steps and of groups of panels.
+func (c *product) split() {
+	c.steps = c.k
+	if c.prec == Half {
+		c.steps = (c.k + 1) / 2
+	}
+	c.groups = ((c.r0+c.n+panelRows-1)/panelRows - c.r0/panelRows + kernel.TilePanels - 1) / kernel.TilePanels
+}
+
+// spare is the scratch that a worker needs beside panels: an edge tile, and at Half a block of f32.
+func (c *product) spare() int {
+	n := c.tileRows() * groupCols
+	if c.prec == Half {
+		n += halfCols * panelRows
+	}
+	return n
 }
 
 // tileRows is how many activation rows a tile takes.
@@ -144,10 +181,7 @@ func (c *product) tileRows() int {
 
 // pack brings the activations into tiles of tileRows rows, [step][rows] each.
 func (c *product) pack(p *Pool, ws *Workspace) {
-	c.steps = c.k
-	if c.prec == Half {
-		c.steps = (c.k + 1) / 2
-	} else if c.m == 1 && c.acs == 1 && c.alpha == 1 {
+	if c.prec == Single && c.m == 1 && c.acs == 1 && c.alpha == 1 {
 		c.packed = c.a[:c.k] // one row is its own tile
 		return
 	}
@@ -190,80 +224,99 @@ func (c *product) doPackRows(task, _ int) {
 	tile := c.tileRows()
 	i := task * tile
 	rows := min(tile, c.m-i)
-	packed := c.packed[i*c.steps : (i+rows)*c.steps]
+	c.packTile(c.packed[i*c.steps:(i+rows)*c.steps], i, rows)
+}
+
+// packTile packs activation rows [i,i+rows) as [step][rows].
+func (c *product) packTile(dst []float32, i, rows int) {
 	if c.prec == Half {
-		kernel.PackBF16(packed, rows, c.a[i*c.ars:], c.ars, c.acs, rows, c.k, c.alpha)
+		kernel.PackBF16(dst, rows, c.a[i*c.ars:], c.ars, c.acs, rows, c.k, c.alpha)
 		return
 	}
-	kernel.Pack(packed, rows, c.a[i*c.ars:], c.ars, c.acs, rows, c.k, c.alpha)
+	kernel.Pack(dst, rows, c.a[i*c.ars:], c.ars, c.acs, rows, c.k, c.alpha)
+}
+
+// group is the range of the right operand's panels that make up a group.
+func (c *product) group(group int) (first, last int) {
+	first = c.r0/panelRows + group*kernel.TilePanels
+	return first, min(first+kernel.TilePanels, (c.r0+c.n+panelRows-1)/panelRows)
 }
 
 // doForward computes one group of panels for one range of rows.
 func (c *product) doForward(task, worker int) {
-	group, from, to := task%c.groups, 0, 0
-	from, to = c.rows(task / c.groups)
+	from, to := c.rows(task / c.groups)
+	first, last := c.group(task % c.groups)
 	scratch := c.scratch[worker*c.perWorker:][:c.perWorker]
-	first := c.r0/panelRows + group*kernel.TilePanels
-	last := min(first+kernel.TilePanels, (c.r0+c.n+panelRows-1)/panelRows)
 	depth := c.depth()
-	edge := scratch[depth*groupCols:]
+	dst, rest := scratch[:depth*groupCols], scratch[depth*groupCols:]
+	edge, block := rest[:c.tileRows()*groupCols], rest[c.tileRows()*groupCols:]
 	if c.m == 1 && c.prec == Single && c.w != nil && c.w.rowProduct() {
 		c.single(first, last, edge)
 		return
 	}
 	for k0 := 0; k0 < c.steps; k0 += depth {
 		k1 := min(k0+depth, c.steps)
-		b, stride := c.panels(scratch, first, last, k0, k1)
+		b, stride := c.panels(dst, block, first, last, k0, k1)
 		c.tiles(from, to, k0, k1, b, stride, last-first, first*panelRows-c.r0, edge)
 	}
 }
 
-// panels returns panels [first,last) of the right operand for steps [k0,k1), and their distance.
-func (c *product) panels(scratch []float32, first, last, k0, k1 int) (b []float32, stride int) {
+// panels returns panels [first,last) of the right operand for steps [k0,k1), and their distance: in dst, or where
+// they are. block is scratch of halfCols·16 values at Half.
+func (c *product) panels(dst, block []float32, first, last, k0, k1 int) (b []float32, stride int) {
 	if c.prec == Half {
-		return c.panelsHalf(scratch, first, last, k0, k1)
+		return c.panelsHalf(dst, block, first, last, k0, k1)
 	}
 	if c.w != nil && c.w.DType == F32 {
 		return c.w.f32[(first*c.k+k0)*panelRows:], c.k * panelRows
 	}
 	stride = (k1 - k0) * panelRows
 	for p := first; p < last; p++ {
-		dst := scratch[(p-first)*stride : (p-first+1)*stride]
+		panel := dst[(p-first)*stride : (p-first+1)*stride]
 		if c.w != nil {
-			c.w.expand(dst, p, k0, k1)
+			c.w.expand(panel, p, k0, k1)
 			continue
 		}
 		j := p * panelRows
-		kernel.Pack(dst, panelRows, c.b[k0*c.brs+j*c.bcs:], c.bcs, c.brs, min(panelRows, c.n-j), k1-k0, 1)
+		kernel.Pack(panel, panelRows, c.b[k0*c.brs+j*c.bcs:], c.bcs, c.brs, min(panelRows, c.n-j), k1-k0, c.beta)
 	}
-	return scratch, stride
+	return dst, stride
 }
 
 // tiles runs the micro-kernel over rows [from,to) of the output and panels of columns from col on, for one
-// pass of steps [k0,k1). Columns outside the output, at its edges, go through the edge tile.
+// pass of steps [k0,k1).
 func (c *product) tiles(from, to, k0, k1 int, b []float32, stride, panels, col int, edge []float32) {
-	tile, multiply := c.tileRows(), kernel.Tile
-	if c.prec == Half {
-		multiply = kernel.TileBF16
-	}
-	add := c.add || k0 > 0
-	lo, hi := max(col, 0), min(col+panels*panelRows, c.n)
-	whole := hi-lo == panels*panelRows
+	tile := c.tileRows()
 	for i := from; i < to; i += tile {
 		rows := min(tile, c.m-i)
-		a := c.packed[i*c.steps+k0*rows : i*c.steps+k1*rows]
-		if whole {
-			multiply(c.out[i*c.ldc+col:], c.ldc, a, b, stride, rows, panels, k1-k0, add)
-			continue
-		}
-		for r := 0; r < rows && add; r++ {
-			copy(edge[r*groupCols+lo-col:], c.out[(i+r)*c.ldc+lo:(i+r)*c.ldc+hi])
-		}
-		multiply(edge, groupCols, a, b, stride, rows, panels, k1-k0, add)
-		for r := range rows {
-			copy(c.out[(i+r)*c.ldc+lo:(i+r)*c.ldc+hi], edge[r*groupCols+lo-col:])
-		}
+		c.tile(i, rows, c.packed[i*c.steps+k0*rows:i*c.steps+k1*rows], k1-k0, b, stride, panels, col, edge, c.add || k0 > 0)
 	}
+}
+
+// tile computes rows [i,i+rows) of panels of columns from col on. Columns outside the output, at its edges, go
+// through the edge tile.
+func (c *product) tile(i, rows int, a []float32, steps int, b []float32, stride, panels, col int, edge []float32, add bool) {
+	lo, hi := max(col, 0), min(col+panels*panelRows, c.n)
+	if hi-lo == panels*panelRows {
+		c.multiply(c.out[i*c.ldc+col:], c.ldc, a, b, stride, rows, panels, steps, add)
+		return
+	}
+	for r := 0; r < rows && add; r++ {
+		copy(edge[r*groupCols+lo-col:], c.out[(i+r)*c.ldc+lo:(i+r)*c.ldc+hi])
+	}
+	c.multiply(edge, groupCols, a, b, stride, rows, panels, steps, add)
+	for r := range rows {
+		copy(c.out[(i+r)*c.ldc+lo:(i+r)*c.ldc+hi], edge[r*groupCols+lo-col:])
+	}
+}
+
+// multiply is the micro-kernel of the precision.
+func (c *product) multiply(out []float32, ldc int, a, b []float32, stride, rows, panels, steps int, add bool) {
+	if c.prec == Half {
+		kernel.TileBF16(out, ldc, a, b, stride, rows, panels, steps, add)
+		return
+	}
+	kernel.Tile(out, ldc, a, b, stride, rows, panels, steps, add)
 }
 
 // single computes panels [first,last) for the only activation row, straight from their stored form.

@@ -32,6 +32,7 @@ func mulRows(prec Precision, p *Pool, ws *Workspace, dx, dy []float32, M int, w 
 	c := ws.product()
 	c.prec, c.out, c.ldc, c.a, c.ars, c.acs, c.alpha = prec, dx, w.Cols, dy, k, 1, 1
 	c.m, c.n, c.k, c.w, c.r0, c.add = M, w.Cols, k, w, r0, add
+	c.split()
 	c.pack(p, ws)
 	c.groups = (c.n + backCols - 1) / backCols
 	c.splitRows(2*taskRows, p.Threads())
@@ -41,7 +42,7 @@ func mulRows(prec Precision, p *Pool, ws *Workspace, dx, dy []float32, M int, w 
 	}
 	c.scratch = ws.F32(c.perWorker * p.Threads())
 	p.Run(c.groups*c.rowTasks, c.backward)
-	*c = product{packRows: c.packRows, forward: c.forward, backward: c.backward}
+	c.end()
 	ws.Release(mark)
 }
 

@@ -207,7 +207,7 @@ func TestGemmAgainstFloat64(t *testing.T) {
 		var ws Workspace
 		p := NewPool(2)
 		defer p.Close()
-		for _, s := range [][3]int{{1, 1, 1}, {5, 7, 9}, {33, 50, 70}, {8, 48, 16}, {17, 3, 1100}, {3, 4, 0}} {
+		for _, s := range [][3]int{{1, 1, 1}, {5, 7, 9}, {33, 50, 70}, {8, 48, 16}, {17, 3, 1100}, {3, 4, 0}, {130, 16, 70}, {100, 70, 16}} {
 			M, N, K := s[0], s[1], s[2]
 			for mode := range 4 {
 				ars, acs, brs, bcs := K, 1, N, 1
