@@ -9,7 +9,7 @@ MAX_BYTES := 31457280 # 30 MiB: the program must stay small enough to copy about
 .PHONY: build demo test check fmt vet lint race purego arm64 size bench clean
 
 build: ## the program, as ./hone
-	$(GO) build -trimpath -o hone ./cmd/hone
+	$(GO) build -o hone ./cmd/hone
 
 demo: build ## download a small model, fine-tune it, measure it, ask it
 	./hone demo
