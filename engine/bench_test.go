@@ -2,7 +2,10 @@ package engine
 
 import (
 	"context"
+	"fmt"
 	"testing"
+
+	"hone/engine/tensor"
 )
 
 // benchRows makes rows of the given length whose last trained tokens are supervised.
@@ -20,7 +23,7 @@ func benchRows(n, length, trained int) (rows []Datum) {
 	return rows
 }
 
-func benchTrain(b *testing.B, rows []Datum) {
+func benchTrain(b *testing.B, rows []Datum, prec tensor.Precision) {
 	base := openBase(b, testModel(b), LoadOptions{})
 	a, err := base.NewAdapter(loraConfig(0), 0)
 	if err != nil {
@@ -31,7 +34,7 @@ func benchTrain(b *testing.B, rows []Datum) {
 	if a, err = base.NewAdapter(cfg, 0); err != nil {
 		b.Fatal(err)
 	}
-	tr, err := NewTrainer(base, a, TrainerOptions{Packing: true})
+	tr, err := NewTrainer(base, a, TrainerOptions{Packing: true, Precision: prec})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -49,25 +52,29 @@ func benchTrain(b *testing.B, rows []Datum) {
 	b.ReportMetric(float64(tokens)/b.Elapsed().Seconds(), "tokens/s")
 }
 
-// BenchmarkTrainFull is 8 rows of 256 tokens, all supervised.
-func BenchmarkTrainFull(b *testing.B) { benchTrain(b, benchRows(8, 256, 256)) }
-
-// BenchmarkTrainChat is 16 short rows with short answers after a common prompt, as banking77 has them;
-// BenchmarkTrainShort the same with nothing in common.
-func BenchmarkTrainChat(b *testing.B) {
-	rows := benchRows(16, 51, 8)
-	for i := range rows {
-		copy(rows[i].Tokens, rows[0].Tokens[:30])
+// BenchmarkTrain takes LoRA steps: full is 8 rows of 256 tokens, all supervised; chat 16 short rows with short
+// answers after a common prompt, as banking77 has them; short the same with nothing in common.
+func BenchmarkTrain(b *testing.B) {
+	chat := benchRows(16, 51, 8)
+	for i := range chat {
+		copy(chat[i].Tokens, chat[0].Tokens[:30])
 	}
-	benchTrain(b, rows)
+	for name, rows := range map[string][]Datum{"full": benchRows(8, 256, 256), "chat": chat, "short": benchRows(16, 51, 8)} {
+		for _, prec := range []tensor.Precision{tensor.Single, tensor.Half} {
+			b.Run(name+"/"+prec.String(), func(b *testing.B) { benchTrain(b, rows, prec) })
+		}
+	}
 }
 
-func BenchmarkTrainShort(b *testing.B) { benchTrain(b, benchRows(16, 51, 8)) }
-
+// BenchmarkDecode continues one and eight streams.
 func BenchmarkDecode(b *testing.B) {
-	for _, n := range []int{1, 8} {
-		b.Run(string(rune('0'+n)), func(b *testing.B) {
-			base := openBase(b, testModel(b), LoadOptions{})
+	for _, c := range []struct {
+		n    int
+		prec tensor.Precision
+	}{{1, tensor.Single}, {1, tensor.Fixed}, {8, tensor.Single}, {8, tensor.Fixed}} {
+		n := c.n
+		b.Run(fmt.Sprintf("%d/%s", n, c.prec), func(b *testing.B) {
+			base := openBase(b, testModel(b), LoadOptions{Precision: c.prec})
 			var ss []*Stream
 			for i := range n {
 				s, err := base.NewStream([]int32{1, 2, int32(3 + i)}, nil, Sampling{})

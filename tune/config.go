@@ -28,7 +28,7 @@ type SFT struct {
 	Packing      bool    `json:"packing" doc:"rows go through the model together, without seeing each other; false = one at a time"`
 	MaxLength    int     `json:"max_length" doc:"most tokens of a row"`
 	Truncate     bool    `json:"truncate" doc:"cut longer rows at max_length; false = refuse them"`
-	Precision    string  `json:"precision" doc:"of the arithmetic: f32"`
+	Precision    string  `json:"precision" doc:"of the products with weights: f32, bf16 (operands rounded to bfloat16, sums in f32), fixed (as bf16, but a quantised base multiplies 16-bit activations forward), or auto = bf16 where the CPU has it, else f32. The adapter, its gradients and moments are f32 always"`
 	Threads      Auto    `json:"threads" doc:"threads that compute; auto = one a core. Results do not depend on it"`
 	Date         string  `json:"date" doc:"day that chat templates print, as 2025-07-10; empty = the day the run starts, which run.yaml records"`
 

@@ -208,7 +208,7 @@ func TestValidate(t *testing.T) {
 		"learning_rate": func(c *SFT) { c.LearningRate = math.NaN() }, "schedule": func(c *SFT) { c.Schedule = "step" }, "warmup": func(c *SFT) { c.Warmup = -1 },
 		"weight_decay": func(c *SFT) { c.WeightDecay = -1 }, "betas": func(c *SFT) { c.Betas[1] = 1 }, "eps": func(c *SFT) { c.Eps = math.Inf(1) },
 		"max_grad_norm": func(c *SFT) { c.MaxGradNorm = math.Inf(1) }, "seed": func(c *SFT) { c.Seed = -1 }, "max_length": func(c *SFT) { c.MaxLength = 1 },
-		"precision": func(c *SFT) { c.Precision = "bf16" }, "threads": func(c *SFT) { c.Threads = -1 }, "date": func(c *SFT) { c.Date = "July" },
+		"precision": func(c *SFT) { c.Precision = "fp8" }, "threads": func(c *SFT) { c.Threads = -1 }, "date": func(c *SFT) { c.Date = "July" },
 		"eval_every": func(c *SFT) { c.EvalEvery = -1 }, "save_every": func(c *SFT) { c.SaveEvery = -1 }, "keep_checkpoints": func(c *SFT) { c.KeepCheckpoints = 1 },
 		"early_stopping.patience": func(c *SFT) { c.EarlyStopping.Patience = 1; c.EvalEvery = 1 }, "early_stopping.min_delta": func(c *SFT) { c.EarlyStopping.MinDelta = -1 },
 		"adapter.type": func(c *SFT) { c.Adapter.Type = "lokr" }, "adapter.r": func(c *SFT) { c.Adapter.R = 5000 }, "adapter.alpha": func(c *SFT) { c.Adapter.Alpha = math.Inf(1) },

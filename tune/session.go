@@ -12,6 +12,7 @@ import (
 	"hone/catalog"
 	"hone/data"
 	"hone/engine"
+	"hone/engine/tensor"
 	"hone/engine/weights"
 	"hone/tune/batch"
 )
@@ -109,7 +110,7 @@ func (r *run) claim() (from *checkpoint, err error) {
 	return from, r.resolve(from)
 }
 
-// resolve fills in the date, and refuses settings that are not those of the run to resume. A run that was killed
+// resolve fills in the date and the precision, and refuses settings that are not those of the run to resume. A run that was killed
 // before its first checkpoint has left its settings in run.yaml alone.
 func (r *run) resolve(from *checkpoint) error {
 	var before *SFT
@@ -126,6 +127,12 @@ func (r *run) resolve(from *checkpoint) error {
 	}
 	if r.c.Date == "" {
 		r.c.Date = r.o.Now().Format(time.DateOnly)
+	}
+	if r.c.Precision == engine.AutoPrecision && before != nil {
+		r.c.Precision = before.Precision
+	}
+	if r.c.Precision == engine.AutoPrecision {
+		r.c.Precision = engine.TrainingPrecision().String()
 	}
 	if err := r.inherit(from); err != nil {
 		return err
@@ -236,7 +243,11 @@ func (r *run) open(resumes bool) error {
 	if err := r.makeAdapter(resumes); err != nil {
 		return err
 	}
-	r.trainer, err = engine.NewTrainer(r.model.Base, r.adapter, engine.TrainerOptions{Seed: uint64(r.c.Seed), MicroRows: int(r.c.MicroBatch), Packing: r.c.Packing})
+	prec, err := engine.ParsePrecision(r.c.Precision, tensor.Single)
+	if err != nil {
+		return err
+	}
+	r.trainer, err = engine.NewTrainer(r.model.Base, r.adapter, engine.TrainerOptions{Seed: uint64(r.c.Seed), MicroRows: int(r.c.MicroBatch), Packing: r.c.Packing, Precision: prec})
 	return err
 }
 

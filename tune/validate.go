@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"hone/engine"
 )
 
 // Validate says what is wrong with the settings themselves; what only the model or the files can tell, Run says.
@@ -45,7 +47,7 @@ func (c SFT) Validate() error {
 	atLeast("keep_checkpoints", c.KeepCheckpoints, 2)
 	atLeast("early_stopping.patience", c.EarlyStopping.Patience, 0)
 	oneOf("schedule", c.Schedule, "linear", "cosine", "constant")
-	oneOf("precision", c.Precision, "f32")
+	oneOf("precision", c.Precision, "f32", "bf16", "fixed", engine.AutoPrecision)
 	within("learning_rate", c.LearningRate, 0, 1e6, "use a small number such as 1.0e-3")
 	within("weight_decay", c.WeightDecay, 0, 1e6, "use 0 or a small number such as 0.01")
 	within("eps", c.Eps, 0, 1, "use a small number such as 1.0e-8")

@@ -18,7 +18,7 @@ const (
 	Fixed
 )
 
-// String is the precision's name in settings: "f32", "bf16" or "int8".
+// String is the precision's name in settings: "f32", "bf16" or "fixed".
 func (p Precision) String() string {
 	switch p {
 	case Single:
@@ -26,7 +26,7 @@ func (p Precision) String() string {
 	case Half:
 		return "bf16"
 	case Fixed:
-		return "int8"
+		return "fixed"
 	}
 	return fmt.Sprintf("Precision(%d)", uint8(p))
 }
