@@ -69,6 +69,9 @@ func (r *run) finish(ctx context.Context) (Summary, error) {
 		name = modelName
 	}
 	dir := filepath.Join(r.c.Out, name)
+	if err := r.prune(); err != nil { // a kill after the last checkpoint left one too many
+		return Summary{}, err
+	}
 	if err := r.write(ctx, name, func() error { return r.saveWeights(dir) }); err != nil {
 		return Summary{}, err
 	}
