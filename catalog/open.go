@@ -69,10 +69,8 @@ func (e entry) resolve() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if r, err := readRecord(dir); err == nil && r.SHA256 == e.SHA256 {
-		if st, err := os.Stat(r.Path); err == nil && st.Size() == e.Size {
-			return r.Path, nil
-		}
+	if r, err := readRecord(dir); err == nil && r.SHA256 == e.SHA256 && r.sound() {
+		return r.Path, nil
 	}
 	if e.Wheel != nil {
 		return "", fmt.Errorf("model %s is not in the cache (%s); get it with: hone pull %s", e.Name, dir, e.Name)

@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"hone/engine"
@@ -104,4 +105,28 @@ func TestResolve(t *testing.T) {
 	if _, err := Resolve(name); err == nil || !strings.Contains(err.Error(), "gone") {
 		t.Errorf("a model whose file is gone: %v", err)
 	}
+}
+
+// TestResolveTogether lets many resolve the embedded model at once in an empty cache, as programs started side by
+// side do: each must find it whole.
+func TestResolveTogether(t *testing.T) {
+	t.Setenv("HONE_HOME", t.TempDir())
+	var wait sync.WaitGroup
+	for range 8 {
+		wait.Go(func() {
+			for range 3 {
+				path, err := Resolve("stories260k")
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				for _, name := range []string{path, filepath.Join(filepath.Dir(path), "tok512.bin")} {
+					if _, err := os.Stat(name); err != nil {
+						t.Error(err)
+					}
+				}
+			}
+		})
+	}
+	wait.Wait()
 }

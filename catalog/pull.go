@@ -50,11 +50,9 @@ func (e entry) pull(ctx context.Context, o PullOptions) error {
 	if err != nil {
 		return err
 	}
-	if r, err := readRecord(dir); err == nil && r.SHA256 == e.SHA256 {
-		if st, err := os.Stat(r.Path); err == nil && st.Size() == e.Size {
-			o.Stage("already in the cache")
-			return nil
-		}
+	if r, err := readRecord(dir); err == nil && r.SHA256 == e.SHA256 && r.sound() {
+		o.Stage("already in the cache")
+		return nil
 	}
 	err = install(dir, func(tmp string) (record, error) {
 		source := "inside the program"
@@ -142,7 +140,7 @@ func localName(path string) string {
 }
 
 // install fills a temporary folder beside dir, writes the record last, and renames the folder to dir, so that a model
-// folder is whole or absent. A former folder of that name is replaced.
+// folder is whole or absent. A former folder of that name is replaced, unless it holds the same model.
 func install(dir string, fill func(tmp string) (record, error)) error {
 	parent := filepath.Dir(dir)
 	if err := os.MkdirAll(parent, 0o755); err != nil {
@@ -167,11 +165,17 @@ func install(dir string, fill func(tmp string) (record, error)) error {
 	if err := os.Chmod(tmp, 0o755); err != nil {
 		return err
 	}
-	if err := os.RemoveAll(dir); err != nil {
-		return err
-	}
 	if err := os.Rename(tmp, dir); err != nil {
-		return err
+		// Another process may have put the same model there meanwhile, and be reading it: that one stays.
+		if there, err := readRecord(dir); err == nil && there.sound() && there.SHA256 == r.SHA256 {
+			return nil
+		}
+		if err := os.RemoveAll(dir); err != nil {
+			return err
+		}
+		if err := os.Rename(tmp, dir); err != nil {
+			return err
+		}
 	}
 	return syncDir(parent)
 }

@@ -44,6 +44,12 @@ func readRecord(dir string) (record, error) {
 	return r, nil
 }
 
+// sound says whether the model's file is there; of a single file in the cache also whether it has its size.
+func (r record) sound() bool {
+	st, err := os.Stat(r.Path)
+	return err == nil && (r.Path == r.Source || st.Size() == r.Size)
+}
+
 // records lists what the cache holds, by name. A folder that cannot be read as a record is left out.
 func records() ([]record, error) {
 	home, err := Home()
