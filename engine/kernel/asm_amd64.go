@@ -30,7 +30,7 @@ var implAVX2 = implementation{
 	expandQ41: expandQ41AVX2, expandQ40: expandQ40AVX2, expandQ80: expandQ80AVX2,
 	expandF16: expandF16AVX2, expandB16: expandB16AVX2,
 	rowQ41: rowQ41AVX2, rowQ40: rowQ40AVX2, rowQ80: rowQ80AVX2, rowF16: rowF16AVX2, rowB16: rowB16AVX2,
-	quantise: quantiseGeneric, fixedQ41: fixedQ41Generic, fixedQ40: fixedQ40Generic, fixedQ80: fixedQ80Generic,
+	quantise: quantiseAVX2, fixedQ41: fixedQ41AVX2, fixedQ40: fixedQ40AVX2, fixedQ80: fixedQ80AVX2,
 	bf16Rows: 4, tileBF16: tileBF16AVX2, packBF16: packBF16Generic, columnsBF16: columnsBF16Generic,
 }
 

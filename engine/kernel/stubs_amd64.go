@@ -398,6 +398,27 @@ func fixedQ80AVX512_8(y *float32, ldy int, x *int32, stride int, panel *byte, bl
 func quantiseBlocksAVX512(dst *int32, x *float32, blocks int)
 
 //go:noescape
+func fixedQ41AVX2_1(y *float32, ldy int, x *int32, stride int, scales *byte, words *byte, blocks int, accumulate bool)
+
+//go:noescape
+func fixedQ41AVX2_2(y *float32, ldy int, x *int32, stride int, scales *byte, words *byte, blocks int, accumulate bool)
+
+//go:noescape
+func fixedQ40AVX2_1(y *float32, ldy int, x *int32, stride int, scales *byte, words *byte, blocks int, accumulate bool)
+
+//go:noescape
+func fixedQ40AVX2_2(y *float32, ldy int, x *int32, stride int, scales *byte, words *byte, blocks int, accumulate bool)
+
+//go:noescape
+func fixedQ80AVX2_1(y *float32, ldy int, x *int32, stride int, scales *byte, words *byte, blocks int, accumulate bool)
+
+//go:noescape
+func fixedQ80AVX2_2(y *float32, ldy int, x *int32, stride int, scales *byte, words *byte, blocks int, accumulate bool)
+
+//go:noescape
+func quantiseBlocksAVX2(dst *int32, x *float32, blocks int)
+
+//go:noescape
 func tileBF16AVX512_1x1(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool)
 
 //go:noescape

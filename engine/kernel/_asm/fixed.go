@@ -27,6 +27,19 @@ func fixed(f *file) {
 		}
 	}
 	quantiseAVX512(f)
+	constant(f, "ones", "0x00010001")
+	fmt.Fprintln(f)
+	for i, word := range []int{0, 4, 1, 5, 2, 6, 3, 7} { // puts what packing leaves in halves back in order
+		fmt.Fprintf(f, "DATA wordOrder<>+%d(SB)/4, $%d\n", i*4, word)
+	}
+	fmt.Fprintf(f, "GLOBL wordOrder<>(SB), RODATA|NOPTR, $32\n")
+	f.isa = avx2
+	for _, s := range formats {
+		for rows := 1; rows <= 2 && s.scales > 0; rows++ {
+			fixedAVX2(f, s, rows)
+		}
+	}
+	quantiseAVX2(f)
 }
 
 // fixedAVX512 multiplies rows of activations with one panel. Z0…Z7 hold a block's weights as bytes, 4 columns of
