@@ -73,7 +73,7 @@ func (c *benchCommand) run(ctx context.Context, m *Main, args []string) error {
 
 // measure runs the three measurements one after the other.
 func (c *benchCommand) measure(ctx context.Context, m *Main) (*benchReport, error) {
-	model, err := openModel(c.Model, "", c.Threads)
+	model, err := openModel(c.Model, "", engine.LoadOptions{Threads: c.Threads})
 	if err != nil {
 		return nil, err
 	}

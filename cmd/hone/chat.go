@@ -8,6 +8,7 @@ import (
 	"io"
 	"strings"
 
+	"hone/engine"
 	"hone/engine/chat"
 	"hone/serve"
 )
@@ -41,7 +42,7 @@ func (c *chatCommand) run(ctx context.Context, m *Main, args []string) error {
 	if err := c.sampling.check(f); err != nil {
 		return err
 	}
-	model, err := openModel(c.Model, c.Adapter, c.Threads)
+	model, err := openModel(c.Model, c.Adapter, engine.LoadOptions{Threads: c.Threads})
 	if err != nil {
 		return err
 	}

@@ -15,6 +15,7 @@ import (
 
 	"hone/catalog"
 	"hone/data"
+	"hone/engine"
 	"hone/engine/tokenizer"
 )
 
@@ -106,7 +107,7 @@ func (c *dataCheckCommand) speed(ctx context.Context, m *Main) (float64, error) 
 	spin := startSpinner(m.Stderr)
 	defer spin.stop()
 	spin.say("measuring how fast this machine trains " + c.Model)
-	model, err := openModel(c.Model, "", c.Threads)
+	model, err := openModel(c.Model, "", engine.LoadOptions{Threads: c.Threads})
 	if err != nil {
 		return 0, err
 	}

@@ -68,7 +68,7 @@ func (c *demoCommand) banking(ctx context.Context, m *Main) error {
 	if err != nil {
 		return err
 	}
-	model, err := openModel(demoModel, "", c.Threads)
+	model, err := openModel(demoModel, "", engine.LoadOptions{Threads: c.Threads})
 	if err != nil {
 		return err
 	}

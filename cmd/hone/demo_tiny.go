@@ -25,7 +25,7 @@ func (c *demoCommand) stories(ctx context.Context, m *Main) error {
 		return err
 	}
 
-	opened, err := openModel(model, "", c.Threads)
+	opened, err := openModel(model, "", engine.LoadOptions{Threads: c.Threads})
 	if err != nil {
 		return err
 	}

@@ -152,7 +152,7 @@ func (c *generateCommand) run(ctx context.Context, m *Main, args []string) (err 
 		return err
 	}
 	defer in.Close()
-	model, err := openModel(c.Model, c.Adapter, c.Threads)
+	model, err := openModel(c.Model, c.Adapter, engine.LoadOptions{Threads: c.Threads})
 	if err != nil {
 		return err
 	}

@@ -14,18 +14,18 @@ type opened struct {
 }
 
 // openModel opens a model for running and, if adapter names a folder, the adapter.
-func openModel(name, adapter string, threads int) (*opened, error) {
-	model, err := catalog.Open(name, engine.LoadOptions{Threads: threads})
+func openModel(name, adapter string, o engine.LoadOptions) (*opened, error) {
+	model, err := catalog.Open(name, o)
 	if err != nil {
 		return nil, err
 	}
-	o := &opened{Model: model}
+	with := &opened{Model: model}
 	if adapter == "" {
-		return o, nil
+		return with, nil
 	}
-	if o.Adapter, err = model.Base.LoadAdapter(adapter); err != nil {
+	if with.Adapter, err = model.Base.LoadAdapter(adapter); err != nil {
 		model.Close()
 		return nil, fmt.Errorf("load adapter %s: %w", adapter, err)
 	}
-	return o, nil
+	return with, nil
 }

@@ -13,6 +13,7 @@ import (
 
 	"hone/engine"
 	"hone/engine/chat"
+	"hone/engine/tensor"
 	"hone/engine/tokenizer"
 )
 
@@ -55,7 +56,7 @@ func (c *scoreCommand) run(ctx context.Context, m *Main, args []string) (err err
 	f.StringVar(&c.In, "in", "-", "`FILE` of rows; - is stdin")
 	f.StringVar(&c.Out, "out", "-", "`FILE` to write; - is stdout")
 	f.IntVar(&c.Top, "top", 0, "also the `K` most likely tokens at each position")
-	f.StringVar(&c.Precision, "precision", "f32", "arithmetic; f32 is what there is")
+	f.StringVar(&c.Precision, "precision", "f32", "of the products with weights: f32, bf16 or fixed")
 	f.IntVar(&c.Threads, "threads", 0, "threads to use; 0 is all")
 	f.Bool("json", true, "the output is always JSON")
 	if _, err := f.parse(m, args, 0, 0); err != nil {
@@ -66,10 +67,12 @@ func (c *scoreCommand) run(ctx context.Context, m *Main, args []string) (err err
 		return f.wrong("--model is missing")
 	case c.Top < 0:
 		return f.wrong("--top must not be negative")
-	case c.Precision != "f32":
-		return f.wrong("--precision %q is not supported; use f32", c.Precision)
 	}
-	model, err := openModel(c.Model, c.Adapter, c.Threads)
+	precision, err := engine.ParsePrecision(c.Precision, tensor.Single)
+	if err != nil {
+		return f.wrong("--precision: %w", err)
+	}
+	model, err := openModel(c.Model, c.Adapter, engine.LoadOptions{Threads: c.Threads, Precision: precision})
 	if err != nil {
 		return err
 	}

@@ -189,7 +189,7 @@ func (s *served) Lookup(name string) (api.Model, bool) {
 
 // addBase opens a model and starts its scheduler.
 func (s *served) addBase(name string, batch, threads int, logger *slog.Logger) error {
-	model, err := openModel(name, "", threads)
+	model, err := openModel(name, "", engine.LoadOptions{Threads: threads})
 	if err != nil {
 		return err
 	}
