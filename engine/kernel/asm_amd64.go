@@ -26,7 +26,7 @@ var implAVX2 = implementation{
 	mul: mulAVX2, mulAdd: mulAddAVX2, scaleMul: scaleMulAVX2, max: maxAVX2,
 	expShift: expShiftAVX2, sumExp: sumExpAVX2,
 	siluMul: siluMulAVX2, siluBack: siluBackAVX2, geluMul: geluMulAVX2, geluBack: geluBackAVX2,
-	adamW: adamWAVX2, tileRows: 6, tile: tileAVX2, pack: packAVX2, columns: columnsAVX2, transpose: transpose16AVX2,
+	adamW: adamWAVX2, tileRows: 6, tile: tileAVX2, pack: packAVX2, columns: columnsAVX2, transpose: transpose16AVX2, turn: turnAVX2,
 	expandQ41: expandQ41AVX2, expandQ40: expandQ40AVX2, expandQ80: expandQ80AVX2,
 	expandF16: expandF16AVX2, expandB16: expandB16AVX2,
 	rowQ41: rowQ41AVX2, rowQ40: rowQ40AVX2, rowQ80: rowQ80AVX2, rowF16: rowF16AVX2, rowB16: rowB16AVX2,
@@ -40,7 +40,7 @@ var implAVX512 = implementation{
 	mul: mulAVX512, mulAdd: mulAddAVX512, scaleMul: scaleMulAVX512, max: maxAVX512,
 	expShift: expShiftAVX512, sumExp: sumExpAVX512,
 	siluMul: siluMulAVX512, siluBack: siluBackAVX512, geluMul: geluMulAVX512, geluBack: geluBackAVX512,
-	adamW: adamWAVX512, tileRows: 8, tile: tileAVX512, pack: packAVX2, columns: columnsAVX2, transpose: transpose16AVX2,
+	adamW: adamWAVX512, tileRows: 8, tile: tileAVX512, pack: packAVX2, columns: columnsAVX2, transpose: transpose16AVX2, turn: turnAVX2,
 	expandQ41: expandQ41AVX512, expandQ40: expandQ40AVX512, expandQ80: expandQ80AVX512,
 	expandF16: expandF16AVX512, expandB16: expandB16AVX512,
 	rowQ41: rowQ41AVX512, rowQ40: rowQ40AVX512, rowQ80: rowQ80AVX512, rowF16: rowF16AVX512, rowB16: rowB16AVX512,
@@ -115,5 +115,21 @@ func columnsAVX2(dst []float32, width int, src []float32, kStride, rows, k int) 
 		columns8AVX2(&dst[0], &src[0], kStride*4, k)
 	default:
 		columnsGeneric(dst, width, src, kStride, rows, k)
+	}
+}
+
+// turnAVX2 turns whole 8×8 blocks in assembly.
+func turnAVX2(dst []float32, dstStride int, src []float32, srcStride, rows, cols int) {
+	_, _ = dst[(cols-1)*dstStride+rows-1], src[(rows-1)*srcStride+cols-1]
+	whole := cols &^ 7
+	r := 0
+	for ; whole > 0 && r+8 <= rows; r += 8 {
+		pack8AVX2(&dst[r], dstStride*4, &src[r*srcStride], srcStride*4, 7, whole/8)
+		if whole < cols {
+			turnGeneric(dst[whole*dstStride+r:], dstStride, src[r*srcStride+whole:], srcStride, 8, cols-whole)
+		}
+	}
+	if r < rows {
+		turnGeneric(dst[r:], dstStride, src[r*srcStride:], srcStride, rows-r, cols)
 	}
 }

@@ -36,6 +36,7 @@ type implementation struct {
 	pack      func(dst []float32, width int, src []float32, rowStride, rows, k int)
 	columns   func(dst []float32, width int, src []float32, kStride, rows, k int)
 	transpose func(dst, src []float32)
+	turn      func(dst []float32, dstStride int, src []float32, srcStride, rows, cols int)
 	expandQ41 func(dst []float32, src []byte)
 	expandQ40 func(dst []float32, src []byte)
 	expandQ80 func(dst []float32, src []byte)

@@ -63,3 +63,10 @@ func Pack(dst []float32, width int, src []float32, rowStride, kStride, rows, k i
 func Transpose16(dst, src []float32) {
 	active.transpose(dst[:256], src[:256])
 }
+
+// Transpose sets dst[c·dstStride + r] to src[r·srcStride + c] for r < rows, c < cols. The two do not overlap.
+func Transpose(dst []float32, dstStride int, src []float32, srcStride, rows, cols int) {
+	if rows > 0 && cols > 0 {
+		active.turn(dst, dstStride, src, srcStride, rows, cols)
+	}
+}

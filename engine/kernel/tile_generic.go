@@ -53,3 +53,11 @@ func transposeGeneric(dst, src []float32) {
 		}
 	}
 }
+
+func turnGeneric(dst []float32, dstStride int, src []float32, srcStride, rows, cols int) {
+	for r := range rows {
+		for c, v := range src[r*srcStride:][:cols] {
+			dst[c*dstStride+r] = v
+		}
+	}
+}

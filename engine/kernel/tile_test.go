@@ -129,6 +129,31 @@ func TestTranspose16(t *testing.T) {
 	})
 }
 
+func TestTranspose(t *testing.T) {
+	eachImpl(t, func(t *testing.T) {
+		r := rand.New(rand.NewPCG(7, 7))
+		for rows := range 20 {
+			for cols := range 20 {
+				dstStride, srcStride := rows+3, cols+2
+				src, _ := guarded(t, r, max(0, (rows-1)*srcStride+cols), 1)
+				dst, check := guarded(t, r, max(0, (cols-1)*dstStride+rows), 3)
+				was := slices.Clone(dst)
+				Transpose(dst, dstStride, src, srcStride, rows, cols)
+				for at, got := range dst {
+					want := was[at]
+					if at%dstStride < rows && cols > 0 {
+						want = src[at%dstStride*srcStride+at/dstStride]
+					}
+					if got != want {
+						t.Fatalf("%d×%d: element %d is %v, want %v", rows, cols, at, got, want)
+					}
+				}
+				check()
+			}
+		}
+	})
+}
+
 // Expansion is exact by definition of the formats, so every implementation must equal the generic one: all
 // bytes, and all scales, random bits included.
 func TestExpandEqualsGeneric(t *testing.T) {

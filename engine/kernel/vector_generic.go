@@ -10,7 +10,7 @@ var generic = implementation{
 	mul: mulGeneric, mulAdd: mulAddGeneric, scaleMul: scaleMulGeneric, max: maxGeneric,
 	expShift: expShiftGeneric, sumExp: sumExpGeneric,
 	siluMul: siluMulGeneric, siluBack: siluBackGeneric, geluMul: geluMulGeneric, geluBack: geluBackGeneric,
-	adamW: adamWGeneric, tileRows: 4, tile: tileGeneric, pack: packGeneric, columns: columnsGeneric, transpose: transposeGeneric,
+	adamW: adamWGeneric, tileRows: 4, tile: tileGeneric, pack: packGeneric, columns: columnsGeneric, transpose: transposeGeneric, turn: turnGeneric,
 	expandQ41: expandQ41Generic, expandQ40: expandQ40Generic, expandQ80: expandQ80Generic,
 	expandF16: expandF16Generic, expandB16: expandB16Generic,
 	rowQ41: rowQ41Generic, rowQ40: rowQ40Generic, rowQ80: rowQ80Generic, rowF16: rowF16Generic, rowB16: rowB16Generic,

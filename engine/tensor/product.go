@@ -224,16 +224,17 @@ func (c *product) doPackRows(task, _ int) {
 	tile := c.tileRows()
 	i := task * tile
 	rows := min(tile, c.m-i)
-	c.packTile(c.packed[i*c.steps:(i+rows)*c.steps], i, rows)
+	c.packTile(c.packed[i*c.steps:(i+rows)*c.steps], i, rows, 0, c.steps)
 }
 
-// packTile packs activation rows [i,i+rows) as [step][rows].
-func (c *product) packTile(dst []float32, i, rows int) {
+// packTile packs activation rows [i,i+rows) as [step][rows], for steps [k0,k1).
+func (c *product) packTile(dst []float32, i, rows, k0, k1 int) {
 	if c.prec == Half {
-		kernel.PackBF16(dst, rows, c.a[i*c.ars:], c.ars, c.acs, rows, c.k, c.alpha)
+		k0, k1 = 2*k0, min(2*k1, c.k)
+		kernel.PackBF16(dst, rows, c.a[i*c.ars+k0*c.acs:], c.ars, c.acs, rows, k1-k0, c.alpha)
 		return
 	}
-	kernel.Pack(dst, rows, c.a[i*c.ars:], c.ars, c.acs, rows, c.k, c.alpha)
+	kernel.Pack(dst, rows, c.a[i*c.ars+k0*c.acs:], c.ars, c.acs, rows, k1-k0, c.alpha)
 }
 
 // group is the range of the right operand's panels that make up a group.

@@ -1,11 +1,14 @@
 package tensor
 
+import "hone/engine/kernel"
+
 // Products of which one operand is thin, as those with a LoRA adapter's matrices: little arithmetic for each
 // value read, so what counts is to read and write the large operand once, in order.
 
 const (
 	thinValues = 64 << 10 // most values of a right operand, in panels, that is kept whole: 256 kB
 	thinRows   = 64       // fewest activation rows for which that is done
+	thinDepth  = 512      // steps of a pass, whose activations are packed in the first-level cache
 )
 
 // thin reports whether the whole right operand fits the second-level cache beside what streams through it.
@@ -16,7 +19,7 @@ func (c *product) thin() bool {
 // runThin prepares the right operand, then takes a few rows at a time through all of it: a tile of activations
 // is packed in the first-level cache where it is used, and the output's rows are written from end to end.
 func (c *product) runThin(p *Pool, ws *Workspace) {
-	c.perWorker = c.tileRows()*c.steps + c.spare()
+	c.perWorker = c.tileRows()*thinDepth + c.spare()
 	c.scratch = ws.F32(c.perWorker * p.Threads())
 	if c.prec == Half || c.w == nil || c.w.DType != F32 {
 		c.right = ws.F32(c.groups * groupCols * c.steps)
@@ -44,13 +47,18 @@ func (c *product) doStream(task, worker int) {
 	from, to := c.rows(task)
 	scratch := c.scratch[worker*c.perWorker:][:c.perWorker]
 	tile, stride := c.tileRows(), panelRows*c.steps
-	packed, edge := scratch[:tile*c.steps], scratch[tile*c.steps:]
+	packed, edge := scratch[:tile*thinDepth], scratch[tile*thinDepth:]
 	for i := from; i < to; i += tile {
 		rows := min(tile, c.m-i)
-		c.packTile(packed[:rows*c.steps], i, rows)
-		for g := range c.groups {
-			first, last := c.group(g)
-			c.tile(i, rows, packed[:rows*c.steps], c.steps, c.right[g*groupCols*c.steps:], stride, last-first, first*panelRows-c.r0, edge, c.add)
+		for k0 := 0; k0 < c.steps; k0 += thinDepth {
+			k1 := min(k0+thinDepth, c.steps)
+			a := packed[:rows*(k1-k0)]
+			c.packTile(a, i, rows, k0, k1)
+			for g := range c.groups {
+				first, last := c.group(g)
+				b := c.right[g*groupCols*c.steps+k0*panelRows:]
+				c.tile(i, rows, a, k1-k0, b, stride, last-first, first*panelRows-c.r0, edge, c.add || k0 > 0)
+			}
 		}
 	}
 }
@@ -78,10 +86,9 @@ func (c *product) doTurned(group, worker int) {
 	panels, sums := scratch[:depth*groupCols], scratch[depth*groupCols:]
 	col, tile := first*panelRows, c.tileRows()
 	cols := min(last*panelRows, c.n) - col
-	for j := 0; j < cols && c.add; j++ {
-		for i, v := range c.out[(col+j)*c.ldc:][:c.m] {
-			sums[i*groupCols+j] = v
-		}
+	out := c.out[col*c.ldc:]
+	if c.add {
+		kernel.Transpose(sums, groupCols, out, c.ldc, cols, c.m)
 	}
 	for k0 := 0; k0 < c.steps; k0 += depth {
 		k1 := min(k0+depth, c.steps)
@@ -92,9 +99,5 @@ func (c *product) doTurned(group, worker int) {
 			c.multiply(sums[i*groupCols:], groupCols, a, b, stride, rows, last-first, k1-k0, c.add || k0 > 0)
 		}
 	}
-	for j := range cols {
-		for i := range c.m {
-			c.out[(col+j)*c.ldc+i] = sums[i*groupCols+j]
-		}
-	}
+	kernel.Transpose(out, c.ldc, sums, groupCols, c.m, cols)
 }
