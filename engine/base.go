@@ -18,8 +18,10 @@ type LoadOptions struct {
 	Threads   int          // worker threads where Pool is nil; 0: one for each CPU
 	Pool      *tensor.Pool // shared workers; nil: the base makes its own and closes them
 	Trainable bool         // matrices become f32 copies, for full fine-tuning
-	// Precision is that of the products in Decode, Score and the base's Evaluate.
+	// Precision is that of the products in Decode, Score and the base's Evaluate; with Auto it is what
+	// DecodingPrecision says of the weights.
 	Precision tensor.Precision
+	Auto      bool
 }
 
 // Base is a model's weights, shared by every training run and every stream that uses it. Its methods may be
@@ -44,6 +46,9 @@ func Load(m *weights.Model, o LoadOptions) (*Base, error) {
 		return nil, fmt.Errorf("load %s: %w", m.Path, err)
 	}
 	b := &Base{cfg: cfg, model: m, pool: o.Pool, train: o.Trainable, prec: o.Precision}
+	if o.Auto {
+		b.prec = DecodingPrecision(quantised(m))
+	}
 	if b.pool == nil {
 		b.pool, b.ownPool = tensor.NewPool(o.Threads), true
 	}
@@ -53,6 +58,21 @@ func Load(m *weights.Model, o LoadOptions) (*Base, error) {
 	}
 	return b, nil
 }
+
+// quantised reports whether most of a model's weights are in blocks.
+func quantised(m *weights.Model) bool {
+	blocks, all := 0, 0
+	for _, t := range m.Tensors {
+		all += len(t.Data)
+		if t.DType.Quantised() {
+			blocks += len(t.Data)
+		}
+	}
+	return 2*blocks > all
+}
+
+// Precision is that of the base's products.
+func (b *Base) Precision() tensor.Precision { return b.prec }
 
 // Close ends the base's worker threads, where it made them.
 func (b *Base) Close() error {

@@ -27,6 +27,13 @@ func ParsePrecision(name string, auto tensor.Precision) (tensor.Precision, error
 	return 0, fmt.Errorf("precision %q is unknown; there are %s", name, strings.Join(names, ", "))
 }
 
+// SetPrecision reads a setting into o.
+func (o *LoadOptions) SetPrecision(name string) (err error) {
+	o.Auto = name == AutoPrecision
+	o.Precision, err = ParsePrecision(name, tensor.Single)
+	return err
+}
+
 // TrainingPrecision is what auto means in training: bf16 where the CPU multiplies it, else f32.
 func TrainingPrecision() tensor.Precision {
 	if kernel.Level() == "avx512bf16" {
