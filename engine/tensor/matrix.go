@@ -48,9 +48,19 @@ func NewMatrix(d DType, rows, cols int, data []byte) (*Matrix, error) {
 		return m, nil
 	}
 	m.data = make([]byte, m.panels*panelRows*rowBytes)
-	for r := range rows {
-		panel := m.data[r/panelRows*panelRows*rowBytes:][:panelRows*rowBytes]
-		packRow(d, panel, r%panelRows, data[r*rowBytes:(r+1)*rowBytes])
+	size := panelRows * rowBytes
+	for p := range m.panels {
+		panel, rows := m.data[p*size:(p+1)*size], data[p*size:min((p+1)*size, len(data))]
+		switch d {
+		case Q4_1:
+			repackQuantised(panel, rows, rowBytes, 2, 4)
+		case Q4_0:
+			repackQuantised(panel, rows, rowBytes, 1, 4)
+		case Q8_0:
+			repackQuantised(panel, rows, rowBytes, 1, 8)
+		default:
+			repackHalves(panel, rows, rowBytes)
+		}
 	}
 	return m, nil
 }
@@ -59,36 +69,6 @@ func (m *Matrix) setRow(r int, row []byte) {
 	panel := m.f32[r/panelRows*panelRows*m.Cols:][:panelRows*m.Cols]
 	for k := range m.Cols {
 		panel[k*panelRows+r%panelRows] = math.Float32frombits(binary.LittleEndian.Uint32(row[4*k:]))
-	}
-}
-
-// packRow spreads one row's stored bytes over its panel; lane is the row's place in it.
-func packRow(d DType, panel []byte, lane int, row []byte) {
-	switch d {
-	case F16, BF16:
-		for k := 0; 2*k < len(row); k++ {
-			at := 2 * (k*panelRows + lane)
-			panel[at], panel[at+1] = row[2*k], row[2*k+1]
-		}
-		return
-	}
-	// A block is one or two f16 scales, then words of four bytes.
-	scales := 2
-	if d == Q4_1 {
-		scales = 4
-	}
-	size := d.BlockBytes()
-	for ; len(row) > 0; row, panel = row[size:], panel[panelRows*size:] {
-		block, to := row[:size], panel[:panelRows*size]
-		for s := 0; s < scales; s += 2 {
-			at := s*panelRows + 2*lane
-			binary.LittleEndian.PutUint16(to[at:], binary.LittleEndian.Uint16(block[s:]))
-		}
-		to = to[scales*panelRows+4*lane:]
-		for block = block[scales:]; len(block) > 4; block, to = block[4:], to[4*panelRows:] {
-			binary.LittleEndian.PutUint32(to, binary.LittleEndian.Uint32(block))
-		}
-		binary.LittleEndian.PutUint32(to, binary.LittleEndian.Uint32(block))
 	}
 }
 
