@@ -35,7 +35,7 @@ func (c *demoCommand) run(ctx context.Context, m *Main, args []string) error {
 	f := newFlags("demo", "[--tiny] [flags]",
 		"fine-tunes a small model on 1,000 banking messages (banking77, CC BY 4.0), measures it before and after, and asks base and adapter the same question over the OpenAI API. "+
 			"A demo that was interrupted goes on where it was",
-		"hone demo", "hone demo --tiny", "hone demo --out /tmp/demo --yes")
+		"hone demo", "hone demo --tiny", "hone demo --out my-demo --yes")
 	f.BoolVar(&c.Tiny, "tiny", false, "the same path in seconds, on the story model inside the program, with no download")
 	f.BoolVar(&c.Yes, "yes", false, "do not ask before the download")
 	f.StringVar(&c.Out, "out", "demo-run", "`FOLDER` for everything the demo writes")
