@@ -25,23 +25,37 @@ type Activations struct {
 	words []int32   // (M, K/32, FixedWords); nil if K is not whole blocks
 }
 
+// Product is one of several products of the same activations: Y(M,Rows) = x·Wᵀ.
+type Product struct {
+	Y []float32
+	W *Matrix
+}
+
 // fixedProduct is the state of one call. It lives in the Workspace, as product does.
 type fixedProduct struct {
-	y        []float32 // (m, n)
 	a        Activations
-	n, r0    int // columns of y and the weight row of the first
-	w        *Matrix
 	add      bool
-	edges    []float32 // a tile for each worker
-	perTask  int       // panels of a task
-	groups   int
+	parts    []fixedPart
 	rowTasks int
+	tasks    int
+	edges    []float32 // a tile for each worker
 	quantise func(task, worker int)
 	multiply func(task, worker int)
 }
 
+// fixedPart is the product with weight rows [r0,r0+n) of one matrix.
+type fixedPart struct {
+	y       []float32 // (M, n)
+	w       *Matrix
+	n, r0   int
+	perTask int // panels of a task
+	groups  int // tasks for each range of activation rows
+	first   int // the part's first task
+}
+
 const edgeTile = kernel.FixedRows * panelRows
 
+// fixedProduct returns the workspace's state of a call, with its method values, made once in a workspace's life.
 func (w *Workspace) fixedProduct() *fixedProduct {
 	c := &w.fixed
 	if c.multiply == nil {
@@ -92,25 +106,29 @@ func MulTQ(p *Pool, ws *Workspace, y []float32, a Activations, w *Matrix, add bo
 
 // MulTRowsQ is MulTQ for weight rows [r0,r1) only: y(M, r1−r0).
 func MulTRowsQ(p *Pool, ws *Workspace, y []float32, a Activations, w *Matrix, r0, r1 int, add bool) {
-	if w.At(Fixed) != Fixed {
-		MulTRowsAt(Fixed, p, ws, y, a.x, a.M, w, r0, r1, add)
-		return
-	}
-	n := r1 - r0
-	if r0 < 0 || n < 0 || r1 > w.Rows || a.K != w.Cols || len(y) < a.M*n {
-		panic(fmt.Sprintf("tensor.MulTRowsQ: y %d, x %d×%d, rows [%d,%d) of %d×%d", len(y), a.M, a.K, r0, r1, w.Rows, w.Cols))
-	}
-	if a.M == 0 || n == 0 {
-		return
-	}
-	mark := ws.Mark()
 	c := ws.fixedProduct()
-	c.y, c.a, c.n, c.r0, c.w, c.add = y, a, n, r0, w, add
-	c.edges = ws.F32(edgeTile * p.Threads())
-	c.split(p.Threads())
-	p.Run(c.groups*c.rowTasks, c.multiply)
-	*c = fixedProduct{quantise: c.quantise, multiply: c.multiply}
-	ws.Release(mark)
+	c.a, c.add = a, add
+	if w.At(Fixed) == Fixed {
+		c.part(y, w, r0, r1, p.Threads())
+	} else {
+		MulTRowsAt(Fixed, p, ws, y, a.x, a.M, w, r0, r1, add)
+	}
+	c.run(p, ws)
+}
+
+// MulTEach is MulTQ for several weights in one pass of the pool, which saves handing over each by itself: the
+// queries, keys and values of attention, or the two halves of a gate. Every result has the bits of its MulTQ.
+func MulTEach(p *Pool, ws *Workspace, a Activations, add bool, products ...Product) {
+	c := ws.fixedProduct()
+	c.a, c.add = a, add
+	for _, each := range products {
+		if each.W.At(Fixed) == Fixed {
+			c.part(each.Y, each.W, 0, each.W.Rows, p.Threads())
+		} else {
+			MulTAt(Fixed, p, ws, each.Y, a.x, a.M, each.W, add)
+		}
+	}
+	c.run(p, ws)
 }
 
 func mulTRowsFixed(p *Pool, ws *Workspace, y, x []float32, M int, w *Matrix, r0, r1 int, add bool) {
@@ -119,42 +137,75 @@ func mulTRowsFixed(p *Pool, ws *Workspace, y, x []float32, M int, w *Matrix, r0,
 	ws.Release(mark)
 }
 
-// split cuts the call into tasks of some panels by some rows.
-func (c *fixedProduct) split(threads int) {
-	panels := (c.r0+c.n+panelRows-1)/panelRows - c.r0/panelRows
-	c.rowTasks = (c.a.M + fixedTaskRows - 1) / fixedTaskRows
-	tiles := (c.a.M/c.rowTasks + kernel.FixedRows - 1) / kernel.FixedRows
-	c.perTask = max(1, min(fixedTaskBlocks/(tiles*c.a.K/32), panels/(2*threads)))
-	c.groups = (panels + c.perTask - 1) / c.perTask
+// part adds a product to the call and cuts it into tasks of some panels by some rows.
+func (c *fixedProduct) part(y []float32, w *Matrix, r0, r1, threads int) {
+	n, m := r1-r0, c.a.M
+	if r0 < 0 || n < 0 || r1 > w.Rows || c.a.K != w.Cols || len(y) < m*n {
+		panic(fmt.Sprintf("tensor.MulTQ: y %d, x %d×%d, rows [%d,%d) of %d×%d", len(y), m, c.a.K, r0, r1, w.Rows, w.Cols))
+	}
+	if m == 0 || n == 0 {
+		return
+	}
+	panels := (r1+panelRows-1)/panelRows - r0/panelRows
+	c.rowTasks = (m + fixedTaskRows - 1) / fixedTaskRows
+	tiles := (m/c.rowTasks + kernel.FixedRows - 1) / kernel.FixedRows
+	perTask := max(1, min(fixedTaskBlocks/(tiles*w.Cols/32), panels/(2*threads)))
+	groups := (panels + perTask - 1) / perTask
+	c.parts = append(c.parts, fixedPart{y, w, n, r0, perTask, groups, c.tasks})
+	c.tasks += groups * c.rowTasks
 }
 
-// doMultiply computes one group of panels for one range of rows.
+// run computes the parts and forgets them.
+func (c *fixedProduct) run(p *Pool, ws *Workspace) {
+	if c.tasks > 0 {
+		mark := ws.Mark()
+		c.edges = ws.F32(edgeTile * p.Threads())
+		p.Run(c.tasks, c.multiply)
+		ws.Release(mark)
+	}
+	clear(c.parts)
+	*c = fixedProduct{parts: c.parts[:0], quantise: c.quantise, multiply: c.multiply}
+}
+
+// doMultiply computes one group of panels of one part for one range of rows.
 func (c *fixedProduct) doMultiply(task, worker int) {
-	m, stride := c.a.M, c.a.stride()
+	at := len(c.parts) - 1
+	for task < c.parts[at].first {
+		at--
+	}
+	part := &c.parts[at]
+	task -= part.first
+	m := c.a.M
 	tiles := (m + kernel.FixedRows - 1) / kernel.FixedRows
-	part := task / c.groups
-	from, to := tiles*part/c.rowTasks*kernel.FixedRows, min(tiles*(part+1)/c.rowTasks*kernel.FixedRows, m)
-	first := c.r0/panelRows + task%c.groups*c.perTask
-	last := min(first+c.perTask, (c.r0+c.n+panelRows-1)/panelRows)
+	rows := task / part.groups
+	from, to := tiles*rows/c.rowTasks*kernel.FixedRows, min(tiles*(rows+1)/c.rowTasks*kernel.FixedRows, m)
+	first := part.r0/panelRows + task%part.groups*part.perTask
+	last := min(first+part.perTask, (part.r0+part.n+panelRows-1)/panelRows)
 	edge := c.edges[worker*edgeTile:][:edgeTile]
 	for panel := first; panel < last; panel++ {
-		col := panel*panelRows - c.r0
-		lo, hi := max(col, 0), min(col+panelRows, c.n)
 		for i := from; i < to; i += kernel.FixedRows {
-			rows := min(kernel.FixedRows, to-i)
-			x := c.a.words[i*stride : (i+rows)*stride]
-			if hi-lo == panelRows {
-				c.w.mulFixed(c.y[i*c.n+col:], c.n, x, stride, panel, rows, c.add)
-				continue
-			}
-			for r := 0; r < rows && c.add; r++ {
-				copy(edge[r*panelRows+lo-col:], c.y[(i+r)*c.n+lo:(i+r)*c.n+hi])
-			}
-			c.w.mulFixed(edge, panelRows, x, stride, panel, rows, c.add)
-			for r := range rows {
-				copy(c.y[(i+r)*c.n+lo:(i+r)*c.n+hi], edge[r*panelRows+lo-col:])
-			}
+			c.tile(part, panel, i, min(i+kernel.FixedRows, to), edge)
 		}
+	}
+}
+
+// tile computes the part's columns that one panel has, for rows [i,to). Columns outside the output, at its
+// edges, go through the edge tile.
+func (c *fixedProduct) tile(part *fixedPart, panel, i, to int, edge []float32) {
+	n, rows, stride := part.n, to-i, c.a.stride()
+	x := c.a.words[i*stride : to*stride]
+	col := panel*panelRows - part.r0
+	lo, hi := max(col, 0), min(col+panelRows, n)
+	if hi-lo == panelRows {
+		part.w.mulFixed(part.y[i*n+col:], n, x, stride, panel, rows, c.add)
+		return
+	}
+	for r := 0; r < rows && c.add; r++ {
+		copy(edge[r*panelRows+lo-col:], part.y[(i+r)*n+lo:(i+r)*n+hi])
+	}
+	part.w.mulFixed(edge, panelRows, x, stride, panel, rows, c.add)
+	for r := range rows {
+		copy(part.y[(i+r)*n+lo:(i+r)*n+hi], edge[r*panelRows+lo-col:])
 	}
 }
 

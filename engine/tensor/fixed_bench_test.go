@@ -6,39 +6,39 @@ import (
 	"testing"
 )
 
-// BenchmarkFixedDecode is BenchmarkDecode at precision Fixed, activations quantised once for q, k and v and for
-// gate and up, as a model does.
+// BenchmarkFixedDecode is BenchmarkDecode at precision Fixed: q, k and v in one pass, and so gate and up.
 func BenchmarkFixedDecode(b *testing.B) {
 	const hidden, kv, mlp, vocabulary, layers = 576, 192, 1536, 49152, 30
-	shapes := [][2]int{{hidden, hidden}, {kv, hidden}, {kv, hidden}, {hidden, hidden}, {mlp, hidden}, {mlp, hidden}, {hidden, mlp}}
-	fresh := []bool{true, false, false, true, true, false, true} // products with an input of their own
 	r := rand.New(rand.NewPCG(1, 1))
-	var weights []*Matrix
-	for range layers {
-		for _, s := range shapes {
-			w, _ := newMatrix(b, r, Q4_1, s[0], s[1])
-			weights = append(weights, w)
-		}
+	weight := func(d DType, rows, cols int) *Matrix {
+		w, _ := newMatrix(b, r, d, rows, cols)
+		return w
 	}
-	head, _ := newMatrix(b, r, Q8_0, vocabulary, hidden)
+	type layer struct{ q, k, v, o, gate, up, down *Matrix }
+	var model []layer
+	for range layers {
+		model = append(model, layer{
+			weight(Q4_1, hidden, hidden), weight(Q4_1, kv, hidden), weight(Q4_1, kv, hidden), weight(Q4_1, hidden, hidden),
+			weight(Q4_1, mlp, hidden), weight(Q4_1, mlp, hidden), weight(Q4_1, hidden, mlp),
+		})
+	}
+	head := weight(Q8_0, vocabulary, hidden)
 	for _, M := range []int{1, 2, 4, 8, 16} {
-		x, y := randomF32(r, M*mlp), make([]float32, M*vocabulary)
+		x, y, y2, y3 := randomF32(r, M*mlp), make([]float32, M*vocabulary), make([]float32, M*mlp), make([]float32, M*mlp)
 		for _, threads := range []int{1, 2} {
 			b.Run(fmt.Sprintf("streams=%d/threads=%d", M, threads), func(b *testing.B) {
 				p := NewPool(threads)
 				defer p.Close()
 				var ws Workspace
 				for b.Loop() {
-					var a Activations
-					mark := ws.Mark()
-					for i, w := range weights {
-						if fresh[i%len(fresh)] {
-							ws.Release(mark)
-							a = Quantise(p, &ws, x, M, w.Cols)
-						}
-						MulTQ(p, &ws, y, a, w, false)
+					for _, l := range model {
+						mark := ws.Mark()
+						MulTEach(p, &ws, Quantise(p, &ws, x, M, hidden), false, Product{y, l.q}, Product{y2, l.k}, Product{y3, l.v})
+						MulTAt(Fixed, p, &ws, y, x, M, l.o, false)
+						MulTEach(p, &ws, Quantise(p, &ws, x, M, hidden), false, Product{y2, l.gate}, Product{y3, l.up})
+						MulTAt(Fixed, p, &ws, y, x, M, l.down, false)
+						ws.Release(mark)
 					}
-					ws.Release(mark)
 					MulTAt(Fixed, p, &ws, y, x, M, head, false)
 				}
 				b.ReportMetric(float64(M)*float64(b.N)/b.Elapsed().Seconds(), "tokens/s")

@@ -144,6 +144,7 @@ func TestFixedAllocatesNothing(t *testing.T) {
 		m := ws.Mark()
 		MulTQ(p, &ws, y, Quantise(p, &ws, x, 200, 64), w, false)
 		MulTAt(Fixed, p, &ws, y, x, 1, w, false)
+		MulTEach(p, &ws, Quantise(p, &ws, x, 10, 64), false, Product{y, w}, Product{y[1000:], w})
 		ws.Release(m)
 	}
 	once()
@@ -169,4 +170,32 @@ func TestFixedNotFinite(t *testing.T) {
 			}
 		}
 	})
+}
+
+// Several products in one pass are the products one by one, whatever their types.
+func TestMulTEach(t *testing.T) {
+	r := rand.New(rand.NewPCG(16, 7))
+	p := NewPool(3)
+	defer p.Close()
+	var ws Workspace
+	for _, M := range []int{0, 1, 3, 9, 200} {
+		const cols = 96
+		a := Quantise(p, &ws, randomF32(r, M*cols), M, cols)
+		var products []Product
+		var want [][]float32
+		for i, d := range []DType{Q4_1, Q8_0, F32, Q4_0, BF16, Q4_1} {
+			w, _ := newMatrix(t, r, d, 17*(i+1), cols)
+			y := randomF32(r, M*w.Rows)
+			products = append(products, Product{y, w})
+			want = append(want, slices.Clone(y))
+			MulTQ(p, &ws, want[i], a, w, true)
+		}
+		MulTEach(p, &ws, a, true, products...)
+		for i, each := range products {
+			if !slices.Equal(each.Y, want[i]) {
+				t.Errorf("%d rows: product %d differs from MulTQ", M, i)
+			}
+		}
+		MulTEach(p, &ws, a, true)
+	}
 }
