@@ -32,6 +32,7 @@ var implAVX2 = implementation{
 	rowQ41: rowQ41AVX2, rowQ40: rowQ40AVX2, rowQ80: rowQ80AVX2, rowF16: rowF16AVX2, rowB16: rowB16AVX2,
 	quantise: quantiseAVX2, fixedQ41: fixedQ41AVX2, fixedQ40: fixedQ40AVX2, fixedQ80: fixedQ80AVX2,
 	bf16Rows: 4, tileBF16: tileBF16AVX2, packBF16: packBF16Generic, columnsBF16: columnsBF16Generic,
+	rowPairsF32: rowPairsF32Generic, rowPairsF16: rowPairsF16Generic, rowPairsB16: rowPairsB16Generic,
 }
 
 var implAVX512 = implementation{
@@ -46,6 +47,7 @@ var implAVX512 = implementation{
 	rowQ41: rowQ41AVX512, rowQ40: rowQ40AVX512, rowQ80: rowQ80AVX512, rowF16: rowF16AVX512, rowB16: rowB16AVX512,
 	quantise: quantiseAVX512, fixedQ41: fixedQ41AVX512, fixedQ40: fixedQ40AVX512, fixedQ80: fixedQ80AVX512,
 	bf16Rows: 4, tileBF16: tileBF16AVX2, packBF16: packBF16Generic, columnsBF16: columnsBF16Generic,
+	rowPairsF32: rowPairsF32Generic, rowPairsF16: rowPairsF16Generic, rowPairsB16: rowPairsB16Generic,
 }
 
 // A tileFunc computes a tile of a fixed size; strides are in bytes and k is at least 1.

@@ -3995,6 +3995,312 @@ masked:
 	VZEROUPPER
 	RET
 
+// func rowPairsF32AVX512_1(y *float32, x *float32, src *byte, stride int, pairs int, accumulate bool) 
+TEXT ·rowPairsF32AVX512_1(SB), NOSPLIT, $0-41
+	MOVQ y+0(FP), DI
+	MOVQ x+8(FP), SI
+	MOVQ src+16(FP), BX
+	MOVQ stride+24(FP), R8
+	MOVQ pairs+32(FP), CX
+	MOVBLZX accumulate+40(FP), AX
+	VMOVUPS interleave<>(SB), Z31
+	VXORPS Z0, Z0, Z0
+	TESTL AX, AX
+	JE loop
+	VMOVUPS 0(DI), Z0
+loop:
+	VBROADCASTSS (SI), Z3
+	VMOVUPS 0(BX), Z4
+	VMOVUPS 64(BX), Z5
+	LONG $0x4857f262; WORD $0xe472 // VCVTNE2PS2BF16 Z4, Z5, Z4
+	VPERMW Z4, Z31, Z4
+	LONG $0x4866f262; WORD $0xc452 // VDPBF16PS Z4, Z3, Z0
+	ADDQ $4, SI
+	ADDQ $128, BX
+	DECQ CX
+	JNE loop
+	VMOVUPS Z0, 0(DI)
+	VZEROUPPER
+	RET
+
+// func rowPairsF32AVX512_2(y *float32, x *float32, src *byte, stride int, pairs int, accumulate bool) 
+TEXT ·rowPairsF32AVX512_2(SB), NOSPLIT, $0-41
+	MOVQ y+0(FP), DI
+	MOVQ x+8(FP), SI
+	MOVQ src+16(FP), BX
+	MOVQ stride+24(FP), R8
+	MOVQ pairs+32(FP), CX
+	MOVBLZX accumulate+40(FP), AX
+	VMOVUPS interleave<>(SB), Z31
+	VXORPS Z0, Z0, Z0
+	VXORPS Z1, Z1, Z1
+	TESTL AX, AX
+	JE loop
+	VMOVUPS 0(DI), Z0
+	VMOVUPS 64(DI), Z1
+loop:
+	VBROADCASTSS (SI), Z3
+	VMOVUPS 0(BX), Z4
+	VMOVUPS 64(BX), Z5
+	LONG $0x4857f262; WORD $0xe472 // VCVTNE2PS2BF16 Z4, Z5, Z4
+	VPERMW Z4, Z31, Z4
+	LONG $0x4866f262; WORD $0xc452 // VDPBF16PS Z4, Z3, Z0
+	VMOVUPS 0(BX)(R8*1), Z7
+	VMOVUPS 64(BX)(R8*1), Z8
+	LONG $0x483ff262; WORD $0xff72 // VCVTNE2PS2BF16 Z7, Z8, Z7
+	VPERMW Z7, Z31, Z7
+	LONG $0x4866f262; WORD $0xcf52 // VDPBF16PS Z7, Z3, Z1
+	ADDQ $4, SI
+	ADDQ $128, BX
+	DECQ CX
+	JNE loop
+	VMOVUPS Z0, 0(DI)
+	VMOVUPS Z1, 64(DI)
+	VZEROUPPER
+	RET
+
+// func rowPairsF32AVX512_3(y *float32, x *float32, src *byte, stride int, pairs int, accumulate bool) 
+TEXT ·rowPairsF32AVX512_3(SB), NOSPLIT, $0-41
+	MOVQ y+0(FP), DI
+	MOVQ x+8(FP), SI
+	MOVQ src+16(FP), BX
+	MOVQ stride+24(FP), R8
+	MOVQ pairs+32(FP), CX
+	MOVBLZX accumulate+40(FP), AX
+	VMOVUPS interleave<>(SB), Z31
+	VXORPS Z0, Z0, Z0
+	VXORPS Z1, Z1, Z1
+	VXORPS Z2, Z2, Z2
+	TESTL AX, AX
+	JE loop
+	VMOVUPS 0(DI), Z0
+	VMOVUPS 64(DI), Z1
+	VMOVUPS 128(DI), Z2
+loop:
+	VBROADCASTSS (SI), Z3
+	VMOVUPS 0(BX), Z4
+	VMOVUPS 64(BX), Z5
+	LONG $0x4857f262; WORD $0xe472 // VCVTNE2PS2BF16 Z4, Z5, Z4
+	VPERMW Z4, Z31, Z4
+	LONG $0x4866f262; WORD $0xc452 // VDPBF16PS Z4, Z3, Z0
+	VMOVUPS 0(BX)(R8*1), Z7
+	VMOVUPS 64(BX)(R8*1), Z8
+	LONG $0x483ff262; WORD $0xff72 // VCVTNE2PS2BF16 Z7, Z8, Z7
+	VPERMW Z7, Z31, Z7
+	LONG $0x4866f262; WORD $0xcf52 // VDPBF16PS Z7, Z3, Z1
+	VMOVUPS 0(BX)(R8*2), Z10
+	VMOVUPS 64(BX)(R8*2), Z11
+	LONG $0x48275262; WORD $0xd272 // VCVTNE2PS2BF16 Z10, Z11, Z10
+	VPERMW Z10, Z31, Z10
+	LONG $0x4866d262; WORD $0xd252 // VDPBF16PS Z10, Z3, Z2
+	ADDQ $4, SI
+	ADDQ $128, BX
+	DECQ CX
+	JNE loop
+	VMOVUPS Z0, 0(DI)
+	VMOVUPS Z1, 64(DI)
+	VMOVUPS Z2, 128(DI)
+	VZEROUPPER
+	RET
+
+// func rowPairsF16AVX512_1(y *float32, x *float32, src *byte, stride int, pairs int, accumulate bool) 
+TEXT ·rowPairsF16AVX512_1(SB), NOSPLIT, $0-41
+	MOVQ y+0(FP), DI
+	MOVQ x+8(FP), SI
+	MOVQ src+16(FP), BX
+	MOVQ stride+24(FP), R8
+	MOVQ pairs+32(FP), CX
+	MOVBLZX accumulate+40(FP), AX
+	VMOVUPS interleave<>(SB), Z31
+	VXORPS Z0, Z0, Z0
+	TESTL AX, AX
+	JE loop
+	VMOVUPS 0(DI), Z0
+loop:
+	VBROADCASTSS (SI), Z3
+	VCVTPH2PS 0(BX), Z4
+	VCVTPH2PS 32(BX), Z5
+	LONG $0x4857f262; WORD $0xe472 // VCVTNE2PS2BF16 Z4, Z5, Z4
+	VPERMW Z4, Z31, Z4
+	LONG $0x4866f262; WORD $0xc452 // VDPBF16PS Z4, Z3, Z0
+	ADDQ $4, SI
+	ADDQ $64, BX
+	DECQ CX
+	JNE loop
+	VMOVUPS Z0, 0(DI)
+	VZEROUPPER
+	RET
+
+// func rowPairsF16AVX512_2(y *float32, x *float32, src *byte, stride int, pairs int, accumulate bool) 
+TEXT ·rowPairsF16AVX512_2(SB), NOSPLIT, $0-41
+	MOVQ y+0(FP), DI
+	MOVQ x+8(FP), SI
+	MOVQ src+16(FP), BX
+	MOVQ stride+24(FP), R8
+	MOVQ pairs+32(FP), CX
+	MOVBLZX accumulate+40(FP), AX
+	VMOVUPS interleave<>(SB), Z31
+	VXORPS Z0, Z0, Z0
+	VXORPS Z1, Z1, Z1
+	TESTL AX, AX
+	JE loop
+	VMOVUPS 0(DI), Z0
+	VMOVUPS 64(DI), Z1
+loop:
+	VBROADCASTSS (SI), Z3
+	VCVTPH2PS 0(BX), Z4
+	VCVTPH2PS 32(BX), Z5
+	LONG $0x4857f262; WORD $0xe472 // VCVTNE2PS2BF16 Z4, Z5, Z4
+	VPERMW Z4, Z31, Z4
+	LONG $0x4866f262; WORD $0xc452 // VDPBF16PS Z4, Z3, Z0
+	VCVTPH2PS 0(BX)(R8*1), Z7
+	VCVTPH2PS 32(BX)(R8*1), Z8
+	LONG $0x483ff262; WORD $0xff72 // VCVTNE2PS2BF16 Z7, Z8, Z7
+	VPERMW Z7, Z31, Z7
+	LONG $0x4866f262; WORD $0xcf52 // VDPBF16PS Z7, Z3, Z1
+	ADDQ $4, SI
+	ADDQ $64, BX
+	DECQ CX
+	JNE loop
+	VMOVUPS Z0, 0(DI)
+	VMOVUPS Z1, 64(DI)
+	VZEROUPPER
+	RET
+
+// func rowPairsF16AVX512_3(y *float32, x *float32, src *byte, stride int, pairs int, accumulate bool) 
+TEXT ·rowPairsF16AVX512_3(SB), NOSPLIT, $0-41
+	MOVQ y+0(FP), DI
+	MOVQ x+8(FP), SI
+	MOVQ src+16(FP), BX
+	MOVQ stride+24(FP), R8
+	MOVQ pairs+32(FP), CX
+	MOVBLZX accumulate+40(FP), AX
+	VMOVUPS interleave<>(SB), Z31
+	VXORPS Z0, Z0, Z0
+	VXORPS Z1, Z1, Z1
+	VXORPS Z2, Z2, Z2
+	TESTL AX, AX
+	JE loop
+	VMOVUPS 0(DI), Z0
+	VMOVUPS 64(DI), Z1
+	VMOVUPS 128(DI), Z2
+loop:
+	VBROADCASTSS (SI), Z3
+	VCVTPH2PS 0(BX), Z4
+	VCVTPH2PS 32(BX), Z5
+	LONG $0x4857f262; WORD $0xe472 // VCVTNE2PS2BF16 Z4, Z5, Z4
+	VPERMW Z4, Z31, Z4
+	LONG $0x4866f262; WORD $0xc452 // VDPBF16PS Z4, Z3, Z0
+	VCVTPH2PS 0(BX)(R8*1), Z7
+	VCVTPH2PS 32(BX)(R8*1), Z8
+	LONG $0x483ff262; WORD $0xff72 // VCVTNE2PS2BF16 Z7, Z8, Z7
+	VPERMW Z7, Z31, Z7
+	LONG $0x4866f262; WORD $0xcf52 // VDPBF16PS Z7, Z3, Z1
+	VCVTPH2PS 0(BX)(R8*2), Z10
+	VCVTPH2PS 32(BX)(R8*2), Z11
+	LONG $0x48275262; WORD $0xd272 // VCVTNE2PS2BF16 Z10, Z11, Z10
+	VPERMW Z10, Z31, Z10
+	LONG $0x4866d262; WORD $0xd252 // VDPBF16PS Z10, Z3, Z2
+	ADDQ $4, SI
+	ADDQ $64, BX
+	DECQ CX
+	JNE loop
+	VMOVUPS Z0, 0(DI)
+	VMOVUPS Z1, 64(DI)
+	VMOVUPS Z2, 128(DI)
+	VZEROUPPER
+	RET
+
+// func rowPairsB16AVX512_1(y *float32, x *float32, src *byte, stride int, pairs int, accumulate bool) 
+TEXT ·rowPairsB16AVX512_1(SB), NOSPLIT, $0-41
+	MOVQ y+0(FP), DI
+	MOVQ x+8(FP), SI
+	MOVQ src+16(FP), BX
+	MOVQ stride+24(FP), R8
+	MOVQ pairs+32(FP), CX
+	MOVBLZX accumulate+40(FP), AX
+	VMOVUPS interleave<>(SB), Z31
+	VXORPS Z0, Z0, Z0
+	TESTL AX, AX
+	JE loop
+	VMOVUPS 0(DI), Z0
+loop:
+	VBROADCASTSS (SI), Z3
+	VPERMW 0(BX), Z31, Z4
+	LONG $0x4866f262; WORD $0xc452 // VDPBF16PS Z4, Z3, Z0
+	ADDQ $4, SI
+	ADDQ $64, BX
+	DECQ CX
+	JNE loop
+	VMOVUPS Z0, 0(DI)
+	VZEROUPPER
+	RET
+
+// func rowPairsB16AVX512_2(y *float32, x *float32, src *byte, stride int, pairs int, accumulate bool) 
+TEXT ·rowPairsB16AVX512_2(SB), NOSPLIT, $0-41
+	MOVQ y+0(FP), DI
+	MOVQ x+8(FP), SI
+	MOVQ src+16(FP), BX
+	MOVQ stride+24(FP), R8
+	MOVQ pairs+32(FP), CX
+	MOVBLZX accumulate+40(FP), AX
+	VMOVUPS interleave<>(SB), Z31
+	VXORPS Z0, Z0, Z0
+	VXORPS Z1, Z1, Z1
+	TESTL AX, AX
+	JE loop
+	VMOVUPS 0(DI), Z0
+	VMOVUPS 64(DI), Z1
+loop:
+	VBROADCASTSS (SI), Z3
+	VPERMW 0(BX), Z31, Z4
+	LONG $0x4866f262; WORD $0xc452 // VDPBF16PS Z4, Z3, Z0
+	VPERMW 0(BX)(R8*1), Z31, Z7
+	LONG $0x4866f262; WORD $0xcf52 // VDPBF16PS Z7, Z3, Z1
+	ADDQ $4, SI
+	ADDQ $64, BX
+	DECQ CX
+	JNE loop
+	VMOVUPS Z0, 0(DI)
+	VMOVUPS Z1, 64(DI)
+	VZEROUPPER
+	RET
+
+// func rowPairsB16AVX512_3(y *float32, x *float32, src *byte, stride int, pairs int, accumulate bool) 
+TEXT ·rowPairsB16AVX512_3(SB), NOSPLIT, $0-41
+	MOVQ y+0(FP), DI
+	MOVQ x+8(FP), SI
+	MOVQ src+16(FP), BX
+	MOVQ stride+24(FP), R8
+	MOVQ pairs+32(FP), CX
+	MOVBLZX accumulate+40(FP), AX
+	VMOVUPS interleave<>(SB), Z31
+	VXORPS Z0, Z0, Z0
+	VXORPS Z1, Z1, Z1
+	VXORPS Z2, Z2, Z2
+	TESTL AX, AX
+	JE loop
+	VMOVUPS 0(DI), Z0
+	VMOVUPS 64(DI), Z1
+	VMOVUPS 128(DI), Z2
+loop:
+	VBROADCASTSS (SI), Z3
+	VPERMW 0(BX), Z31, Z4
+	LONG $0x4866f262; WORD $0xc452 // VDPBF16PS Z4, Z3, Z0
+	VPERMW 0(BX)(R8*1), Z31, Z7
+	LONG $0x4866f262; WORD $0xcf52 // VDPBF16PS Z7, Z3, Z1
+	VPERMW 0(BX)(R8*2), Z31, Z10
+	LONG $0x4866d262; WORD $0xd252 // VDPBF16PS Z10, Z3, Z2
+	ADDQ $4, SI
+	ADDQ $64, BX
+	DECQ CX
+	JNE loop
+	VMOVUPS Z0, 0(DI)
+	VMOVUPS Z1, 64(DI)
+	VMOVUPS Z2, 128(DI)
+	VZEROUPPER
+	RET
+
 // func tileBF16AVX2_1x1(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool) 
 TEXT ·tileBF16AVX2_1x1(SB), NOSPLIT, $16-49
 	STMXCSR saved-8(SP)

@@ -2,12 +2,16 @@
 
 package kernel
 
+import "unsafe"
+
 // implAVX512BF16 is implAVX512 with the bfloat16 instructions.
 var implAVX512BF16 = func() implementation {
 	impl := implAVX512
 	impl.name = "avx512bf16"
 	impl.bf16Rows, impl.tileBF16 = 8, tileBF16AVX512
 	impl.packBF16, impl.columnsBF16 = packBF16AVX512, columnsBF16Masks
+	impl.rowPairsF32, impl.rowPairsF16, impl.rowPairsB16 = rowPairsF32AVX512, rowPairsF16AVX512, rowPairsB16AVX512
+	impl.pairsInRegisters = true
 	return impl
 }()
 
@@ -20,6 +24,10 @@ var (
 		{tileBF16AVX512_7x1, tileBF16AVX512_7x2, tileBF16AVX512_7x3}, {tileBF16AVX512_8x1, tileBF16AVX512_8x2, tileBF16AVX512_8x3},
 	}
 	tilesBF16AVX2 = [4]tileFunc{tileBF16AVX2_1x1, tileBF16AVX2_2x1, tileBF16AVX2_3x1, tileBF16AVX2_4x1}
+
+	rowPairsF32Sizes = [TilePanels]rowAsm{rowPairsF32AVX512_1, rowPairsF32AVX512_2, rowPairsF32AVX512_3}
+	rowPairsF16Sizes = [TilePanels]rowAsm{rowPairsF16AVX512_1, rowPairsF16AVX512_2, rowPairsF16AVX512_3}
+	rowPairsB16Sizes = [TilePanels]rowAsm{rowPairsB16AVX512_1, rowPairsB16AVX512_2, rowPairsB16AVX512_3}
 )
 
 func tileBF16AVX512(c []float32, ldc int, a, b []float32, bStride, mr, panels, pairs int, accumulate bool) {
@@ -68,5 +76,26 @@ func columnsBF16Masks(dst []float32, width int, src []float32, kStride, rows, k 
 	if k%2 != 0 {
 		pairs(dst[k/2*width:], width, src[(k-1)*kStride:], 1, 0, rows, 1, alpha)
 		clearColumns(dst[k/2*width:], width, rows)
+	}
+}
+
+func rowPairsF32AVX512(y, x, src []float32, stride, panels int, accumulate bool) {
+	bytes := unsafe.Slice((*byte)(unsafe.Pointer(&src[0])), len(src)*4)
+	runRowPairs(&rowPairsF32Sizes, y, x, bytes, stride*4, panels, accumulate)
+}
+
+func rowPairsF16AVX512(y, x []float32, src []byte, stride, panels int, accumulate bool) {
+	runRowPairs(&rowPairsF16Sizes, y, x, src, stride, panels, accumulate)
+}
+
+func rowPairsB16AVX512(y, x []float32, src []byte, stride, panels int, accumulate bool) {
+	runRowPairs(&rowPairsB16Sizes, y, x, src, stride, panels, accumulate)
+}
+
+// runRowPairs hands panels to the assembly, as many at a time as it takes.
+func runRowPairs(sizes *[TilePanels]rowAsm, y, x []float32, src []byte, stride, panels int, accumulate bool) {
+	for p := 0; p < panels; p += TilePanels {
+		n := min(panels-p, TilePanels)
+		sizes[n-1](&y[p*PanelRows], &x[0], &src[p*stride], stride, len(x), accumulate)
 	}
 }

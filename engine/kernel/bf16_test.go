@@ -208,3 +208,58 @@ func TestTileBF16Specials(t *testing.T) {
 		}
 	})
 }
+
+// A single row's product has the bits of expansion, packing and a tile.
+func TestRowPairs(t *testing.T) {
+	eachImpl(t, func(t *testing.T) {
+		r := rand.New(rand.NewPCG(6, 6))
+		for _, pairs := range []int{1, 2, 7, 31, 32, 33, 70} {
+			for panels := 1; panels < 6; panels++ {
+				for _, add := range []bool{false, true} {
+					checkRowPairs3(t, r, pairs, panels, add)
+				}
+			}
+		}
+	})
+}
+
+func checkRowPairs3(t *testing.T, r *rand.Rand, pairs, panels int, add bool) {
+	t.Helper()
+	values := 2 * pairs * PanelRows
+	stride := values + 3
+	f32, halves := make([]float32, panels*stride), make([]byte, 2*panels*stride+1)[1:]
+	for i := range f32 {
+		f32[i] = float32(r.NormFloat64())
+	}
+	for i := range halves {
+		halves[i] = byte(r.IntN(256)) & 0xbf // finite, moderate, subnormals among them
+	}
+	row, x := make([]float32, 2*pairs), make([]float32, pairs)
+	for i := range row {
+		row[i] = float32(r.NormFloat64())
+	}
+	PackBF16(x, 1, row, 0, 1, 1, 2*pairs, 1)
+	wide, narrow := make([]float32, values), make([]float32, values/2)
+	for _, f := range []struct {
+		name   string
+		run    func(y []float32)
+		expand func(p int)
+	}{
+		{"F32", func(y []float32) { RowPairsF32(y, x, f32, stride, panels, add) }, func(p int) { copy(wide, f32[p*stride:]) }},
+		{"F16", func(y []float32) { RowPairsF16(y, x, halves, 2*stride, panels, add) },
+			func(p int) { ExpandF16(wide, halves[2*p*stride:][:2*values]) }},
+		{"BF16", func(y []float32) { RowPairsBF16(y, x, halves, 2*stride, panels, add) },
+			func(p int) { ExpandBF16(wide, halves[2*p*stride:][:2*values]) }},
+	} {
+		y, check := guarded(t, r, panels*PanelRows, 1)
+		want := slices.Clone(y)
+		f.run(y)
+		for p := range panels {
+			f.expand(p)
+			PackBF16(narrow, PanelRows, wide, 1, PanelRows, PanelRows, 2*pairs, 1)
+			TileBF16(want[p*PanelRows:], 0, x, narrow, 0, 1, 1, pairs, add)
+		}
+		sameBits(t, fmt.Sprintf("%s, %d pairs, %d panels, add %v", f.name, pairs, panels, add), y, want)
+		check()
+	}
+}

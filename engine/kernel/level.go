@@ -47,6 +47,11 @@ type implementation struct {
 	tileBF16    func(c []float32, ldc int, a, b []float32, bStride, mr, panels, pairs int, accumulate bool)
 	packBF16    func(dst []float32, width int, src []float32, rowStride, rows, k int, alpha float32)
 	columnsBF16 func(dst []float32, width int, src []float32, kStride, rows, k int, alpha float32)
+	rowPairsF32 func(y, x, src []float32, stride, panels int, accumulate bool)
+	rowPairsF16 func(y, x []float32, src []byte, stride, panels int, accumulate bool)
+	rowPairsB16 func(y, x []float32, src []byte, stride, panels int, accumulate bool)
+
+	pairsInRegisters bool
 
 	rowQ41, rowQ40, rowQ80, rowF16, rowB16 rowFunc
 

@@ -497,6 +497,33 @@ func pack8BF16AVX512(dst *float32, dstStride int, src *float32, rowStride int, l
 func columnsBF16AVX512(dst *float32, width int, src *float32, stride int, mask int, wideMask int, pairs int, alpha float32)
 
 //go:noescape
+func rowPairsF32AVX512_1(y *float32, x *float32, src *byte, stride int, pairs int, accumulate bool)
+
+//go:noescape
+func rowPairsF32AVX512_2(y *float32, x *float32, src *byte, stride int, pairs int, accumulate bool)
+
+//go:noescape
+func rowPairsF32AVX512_3(y *float32, x *float32, src *byte, stride int, pairs int, accumulate bool)
+
+//go:noescape
+func rowPairsF16AVX512_1(y *float32, x *float32, src *byte, stride int, pairs int, accumulate bool)
+
+//go:noescape
+func rowPairsF16AVX512_2(y *float32, x *float32, src *byte, stride int, pairs int, accumulate bool)
+
+//go:noescape
+func rowPairsF16AVX512_3(y *float32, x *float32, src *byte, stride int, pairs int, accumulate bool)
+
+//go:noescape
+func rowPairsB16AVX512_1(y *float32, x *float32, src *byte, stride int, pairs int, accumulate bool)
+
+//go:noescape
+func rowPairsB16AVX512_2(y *float32, x *float32, src *byte, stride int, pairs int, accumulate bool)
+
+//go:noescape
+func rowPairsB16AVX512_3(y *float32, x *float32, src *byte, stride int, pairs int, accumulate bool)
+
+//go:noescape
 func tileBF16AVX2_1x1(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool)
 
 //go:noescape

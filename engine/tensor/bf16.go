@@ -77,3 +77,21 @@ func (c *product) pairRows(dst []float32, stride int, turned, block []float32, r
 		kernel.PackBF16(dst[p*stride:][:(n+1)/2*panelRows], panelRows, src, 1, panelRows, panelRows, n, 1)
 	}
 }
+
+// rowProductHalf reports whether mulRowHalf can be used, and is worth it.
+func (m *Matrix) rowProductHalf() bool {
+	return !m.DType.Quantised() && m.Cols%2 == 0 && kernel.PairsInRegisters()
+}
+
+// mulRowHalf multiplies one row of activations, in pairs, with panels [first,last).
+func (m *Matrix) mulRowHalf(y, x []float32, first, last int, add bool) {
+	stride := panelRows * m.Cols
+	switch m.DType {
+	case F32:
+		kernel.RowPairsF32(y, x, m.f32[first*stride:last*stride], stride, last-first, add)
+	case F16:
+		kernel.RowPairsF16(y, x, m.data[first*2*stride:last*2*stride], 2*stride, last-first, add)
+	case BF16:
+		kernel.RowPairsBF16(y, x, m.data[first*2*stride:last*2*stride], 2*stride, last-first, add)
+	}
+}

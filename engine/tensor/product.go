@@ -20,6 +20,7 @@ const (
 	backDepth  = 256 // weight rows of a backward pass, whole panels
 	backCols   = 96  // weight columns of a backward task: whole blocks and whole tiles
 	groupCols  = kernel.TilePanels * panelRows
+	aloneWork  = 1 << 17 // fewer multiplications are done sooner by the caller than shared, in about 2 µs
 )
 
 // product is the state of one call. It lives in the Workspace, with its method values, so that handing tasks
@@ -140,6 +141,9 @@ func gemm(prec Precision, p *Pool, ws *Workspace, M, N, K int, alpha float32, a 
 
 // run packs the activations and computes the output, panels by rows.
 func (c *product) run(p *Pool, ws *Workspace) {
+	if c.m*c.n*c.k < aloneWork {
+		p = nil
+	}
 	c.split()
 	if c.thin() {
 		c.runThin(p, ws)
@@ -251,7 +255,7 @@ func (c *product) doForward(task, worker int) {
 	depth := c.depth()
 	dst, rest := scratch[:depth*groupCols], scratch[depth*groupCols:]
 	edge, block := rest[:c.tileRows()*groupCols], rest[c.tileRows()*groupCols:]
-	if c.m == 1 && c.prec == Single && c.w != nil && c.w.rowProduct() {
+	if c.m == 1 && c.rowProduct() {
 		c.single(first, last, edge)
 		return
 	}
@@ -327,9 +331,29 @@ func (c *product) single(first, last int, edge []float32) {
 		if c.add {
 			copy(edge[lo-col:], c.out[lo:hi])
 		}
-		c.w.mulRow(edge[:n], c.packed, first, last, c.add)
+		c.mulRow(edge[:n], first, last)
 		copy(c.out[lo:hi], edge[lo-col:])
 		return
 	}
-	c.w.mulRow(c.out[col:col+n], c.packed, first, last, c.add)
+	c.mulRow(c.out[col:col+n], first, last)
+}
+
+// rowProduct reports whether mulRow can be used.
+func (c *product) rowProduct() bool {
+	switch {
+	case c.w == nil:
+		return false
+	case c.prec == Half:
+		return c.w.rowProductHalf()
+	}
+	return c.w.rowProduct()
+}
+
+// mulRow multiplies the only activation row with panels [first,last).
+func (c *product) mulRow(y []float32, first, last int) {
+	if c.prec == Half {
+		c.w.mulRowHalf(y, c.packed, first, last, c.add)
+		return
+	}
+	c.w.mulRow(y, c.packed, first, last, c.add)
 }

@@ -28,6 +28,9 @@ func mulRows(prec Precision, p *Pool, ws *Workspace, dx, dy []float32, M int, w 
 		}
 		return
 	}
+	if M*w.Cols*k < aloneWork {
+		p = nil
+	}
 	mark := ws.Mark()
 	c := ws.product()
 	c.prec, c.out, c.ldc, c.a, c.ars, c.acs, c.alpha = prec, dx, w.Cols, dy, k, 1, 1

@@ -15,6 +15,11 @@ func bf16(f *file) {
 	}
 	packBF16(f)
 	columnsBF16(f)
+	for _, format := range []string{"F32", "F16", "B16"} {
+		for panels := 1; panels <= 3; panels++ {
+			rowPairs(f, format, panels)
+		}
+	}
 	f.isa = avx2
 	for rows := 1; rows <= 4; rows++ {
 		tileBF16AVX2(f, rows)
@@ -282,5 +287,55 @@ func columnsBF16(f *file) {
 	f.op("ADDQ BX, DI")
 	f.op("DECQ CX")
 	f.op("JNE masked")
+	f.end()
+}
+
+// rowPairs multiplies one activation row with panels of stored values, which become pairs in registers.
+func rowPairs(f *file, format string, panels int) {
+	f.function(fmt.Sprintf("rowPairs%sAVX512_%d", format, panels), "y *float32, x *float32, src *byte, stride int, pairs int, accumulate bool", "")
+	column := map[string]int{"F32": 64, "F16": 32, "B16": 32}[format] // bytes
+	f.op("MOVQ y+0(FP), DI")
+	f.op("MOVQ x+8(FP), SI")
+	f.op("MOVQ src+16(FP), BX")
+	f.op("MOVQ stride+24(FP), R8")
+	f.op("MOVQ pairs+32(FP), CX")
+	f.op("MOVBLZX accumulate+40(FP), AX")
+	f.op("VMOVUPS interleave<>(SB), Z31")
+	for i := range panels {
+		zero(f, i)
+	}
+	f.op("TESTL AX, AX")
+	f.op("JE loop")
+	for i := range panels {
+		f.op("VMOVUPS %d(DI), Z%d", i*64, i)
+	}
+	f.mark("loop")
+	f.op("VBROADCASTSS (SI), Z3")
+	for i := range panels {
+		low, high := 4+3*i, 5+3*i
+		at := func(offset int) string { return fmt.Sprintf("%d(BX)%s", offset, []string{"", "(R8*1)", "(R8*2)"}[i]) }
+		switch format {
+		case "F32":
+			f.op("VMOVUPS %s, Z%d", at(0), low)
+			f.op("VMOVUPS %s, Z%d", at(column), high)
+		case "F16":
+			f.op("VCVTPH2PS %s, Z%d", at(0), low)
+			f.op("VCVTPH2PS %s, Z%d", at(column), high)
+		}
+		if format == "B16" {
+			f.op("VPERMW %s, Z31, Z%d", at(0), low)
+		} else {
+			f.narrow2(low, high, low)
+			f.op("VPERMW Z%d, Z31, Z%d", low, low)
+		}
+		f.dot(low, 3, i)
+	}
+	f.op("ADDQ $4, SI")
+	f.op("ADDQ $%d, BX", 2*column)
+	f.op("DECQ CX")
+	f.op("JNE loop")
+	for i := range panels {
+		f.op("VMOVUPS Z%d, %d(DI)", i, i*64)
+	}
 	f.end()
 }
