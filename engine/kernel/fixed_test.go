@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"encoding/binary"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -185,6 +186,48 @@ func TestFixedExtremes(t *testing.T) {
 					}
 				}
 			}
+		}
+	})
+}
+
+// FuzzFixed multiplies arbitrary activations with arbitrary panels, scales of any bits included.
+func FuzzFixed(f *testing.F) {
+	f.Add([]byte{}, []byte{}, uint8(0))
+	f.Add([]byte{0, 0, 0x80, 0x3f, 1, 0, 0, 0, 0, 0, 0xc0, 0x7f}, []byte{0, 0x3c, 0xff, 0x7b, 1, 0, 0, 0x7c}, uint8(9))
+	f.Add([]byte("some activations"), []byte("and the weights of a panel"), uint8(23))
+	f.Fuzz(func(t *testing.T, activations, weights []byte, shape uint8) {
+		rows, blocks := 1+int(shape%8), 1+int(shape/8%3)
+		x := make([]float32, rows*blocks*32)
+		for i := range min(len(x), len(activations)/4) {
+			x[i] = math.Float32frombits(binary.LittleEndian.Uint32(activations[4*i:]))
+		}
+		stride := blocks * FixedWords
+		words, want := make([]int32, rows*stride), make([]int32, rows*stride)
+		quantiseGeneric(want, x)
+		for _, format := range fixedFormats {
+			panel := make([]byte, blocks*format.size)
+			for i := range panel {
+				if len(weights) > 0 {
+					panel[i] = weights[i%len(weights)]
+				}
+			}
+			slow := make([]float32, rows*PanelRows)
+			format.slow(slow, PanelRows, want, stride, panel, rows, false)
+			was := active
+			for _, active = range supported() {
+				QuantiseFixed(words, x)
+				if i := firstDifference(words, want); i >= 0 {
+					t.Errorf("%s: word %d is %08x, want %08x", active.name, i, words[i], want[i])
+				}
+				y := make([]float32, rows*PanelRows)
+				format.run(y, PanelRows, words, stride, panel, rows, false)
+				for i := range y {
+					if math.Float32bits(y[i]) != math.Float32bits(slow[i]) && (y[i] == y[i] || slow[i] == slow[i]) {
+						t.Errorf("%s %s: element %d is %v, want %v", active.name, format.name, i, y[i], slow[i])
+					}
+				}
+			}
+			active = was
 		}
 	})
 }
