@@ -6,6 +6,7 @@ import "hone/engine/kernel"
 // and weights go from their stored form through a small block of f32 into pairs.
 
 const (
+	halfTask   = 112 << 10              // most packed values of a forward task: 448 kB
 	halfCols   = 256                    // weight columns that are expanded at a time: 16 kB of f32 for a panel
 	halfTurned = 64                     // weight rows that are turned at a time, in 16 kB likewise for each panel
 	halfSpread = halfTurned - panelRows // of those, rows that are in use wherever in a panel they start

@@ -150,7 +150,7 @@ func (c *product) run(p *Pool, ws *Workspace) {
 		return
 	}
 	c.pack(p, ws)
-	c.splitRows(taskRows, p.Threads())
+	c.splitRows(c.taskRows(), p.Threads())
 	c.perWorker = c.depth()*groupCols + c.spare()
 	c.scratch = ws.F32(c.perWorker * p.Threads())
 	p.Run(c.groups*c.rowTasks, c.forward)
@@ -164,6 +164,14 @@ func (c *product) split() {
 		c.steps = (c.k + 1) / 2
 	}
 	c.groups = ((c.r0+c.n+panelRows-1)/panelRows - c.r0/panelRows + kernel.TilePanels - 1) / kernel.TilePanels
+}
+
+// taskRows is how many activation rows a task takes at most: in pairs as many more as take the same memory.
+func (c *product) taskRows() int {
+	if c.prec == Half {
+		return min(2*taskRows, max(taskRows/2, halfTask/c.steps))
+	}
+	return taskRows
 }
 
 // spare is the scratch that a worker needs beside panels: an edge tile, and at Half a block of f32.

@@ -62,6 +62,7 @@ func tile(f *file, rows, panels int) {
 	for i := range accs {
 		f.op("VXORPS {%d}, {%d}, {%d}", first+i, first+i, first+i)
 	}
+	prefetchTile(f, rows, vectors)
 	f.mark("start")
 	step := func(u int) {
 		operand := func(j int) string {
