@@ -8,6 +8,7 @@ import "fmt"
 // elements of a row, in the byte layout of GGUF.
 type DType uint8
 
+// The types that weight files hold.
 const (
 	F32  DType = iota // IEEE 754 single
 	F16               // IEEE 754 half

@@ -33,15 +33,6 @@ var alphabet = sync.OnceValue(func() *byteAlphabet {
 	return a
 })
 
-// spell returns s with every byte as its character.
-func (a *byteAlphabet) spell(s string) string {
-	var b strings.Builder
-	for i := range len(s) {
-		b.WriteRune(a.char[s[i]])
-	}
-	return b.String()
-}
-
 // bytes turns a spelling back; ok is false where a character is not of the alphabet.
 func (a *byteAlphabet) bytes(dst []byte, s string) (out []byte, ok bool) {
 	for _, c := range s {

@@ -187,7 +187,6 @@ func (t *translator) next() error {
 		}
 		if t.i+1 < len(t.src) && t.src[t.i+1] == '?' { // lazy
 			t.out.WriteRune(c)
-			c = '?'
 			t.i++
 		}
 	case '{':

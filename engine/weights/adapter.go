@@ -297,11 +297,20 @@ func WriteAdapter(dir string, cfg AdapterConfig, tensors []Tensor, facts Facts) 
 		return fmt.Errorf("write adapter: %w", err)
 	}
 	defer f.Abort()
-	f.Write(adapterConfigName, func(w io.Writer) error { return writeAll(w, config) })
-	f.Write(adapterModelName, func(w io.Writer) error {
-		return WriteSafetensors(w, tensors, map[string]string{"format": "pt"})
-	})
-	f.Write(factsName, func(w io.Writer) error { return writeAll(w, append(about, '\n')) })
+	for _, file := range []struct {
+		name  string
+		write func(io.Writer) error
+	}{
+		{adapterConfigName, func(w io.Writer) error { return writeAll(w, config) }},
+		{adapterModelName, func(w io.Writer) error {
+			return WriteSafetensors(w, tensors, map[string]string{"format": "pt"})
+		}},
+		{factsName, func(w io.Writer) error { return writeAll(w, append(about, '\n')) }},
+	} {
+		if err := f.Write(file.name, file.write); err != nil {
+			return fmt.Errorf("write adapter: %w", err)
+		}
+	}
 	if err := f.Commit(); err != nil {
 		return fmt.Errorf("write adapter: %w", err)
 	}

@@ -223,12 +223,12 @@ func (c *AdapterConfig) fields() []adapterField {
 
 func into(to any) func(json.RawMessage) error {
 	return func(raw json.RawMessage) error {
+		err := json.Unmarshal(raw, to)
 		var typ *json.UnmarshalTypeError
-		if err := json.Unmarshal(raw, to); errors.As(err, &typ) {
+		if errors.As(err, &typ) {
 			return fmt.Errorf("holds a %s, want %s", typ.Value, typ.Type)
-		} else {
-			return err
 		}
+		return err
 	}
 }
 

@@ -185,7 +185,7 @@ func (f *Folder) commit() error {
 		if err := d.syncDir(parent); err != nil {
 			return errors.Join(err, d.exchange(f.temp, f.target))
 		}
-		d.removeAll(f.temp) // the new one is in place; the next writer clears what stays
+		_ = d.removeAll(f.temp) // the new one is in place; the next writer clears what stays
 		return nil
 	}
 	if !errors.Is(err, errors.ErrUnsupported) {
@@ -208,14 +208,14 @@ func (f *Folder) replaceInSteps(parent string) error {
 	if err := d.syncDir(parent); err != nil {
 		return errors.Join(err, d.rename(f.target, f.temp), d.rename(old, f.target))
 	}
-	d.removeAll(old)
+	_ = d.removeAll(old) // the new one is in place; the next writer clears what stays
 	return nil
 }
 
 // Abort removes what was written, unless Commit has succeeded; it is safe to defer.
 func (f *Folder) Abort() {
 	if !f.done {
-		f.disk.removeAll(f.temp)
+		_ = f.disk.removeAll(f.temp) // the next writer clears what stays
 		f.done = true
 	}
 }

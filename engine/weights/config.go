@@ -45,7 +45,7 @@ func checkConfig(path string, data []byte) error {
 		var q struct {
 			Method string `json:"quant_method"`
 		}
-		json.Unmarshal(raw, &q) // a method of another type stays unnamed
+		_ = json.Unmarshal(raw, &q) // a method of another type stays unnamed
 		return &UnsupportedError{Path: path, Place: "field quantization_config", Feature: "quantisation method " + quote(q.Method),
 			Fix: "use the unquantised safetensors, or a GGUF in Q8_0, Q4_0 or Q4_1"}
 	}

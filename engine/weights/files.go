@@ -77,7 +77,7 @@ func writeFileAtomic(d disk, path string, write func(io.Writer) error) error {
 	if err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
-	defer d.removeAll(temp)
+	defer func() { _ = d.removeAll(temp) }() // a temporary name: the next writer clears what stays
 	part := filepath.Join(temp, name)
 	if err := d.writeSynced(part, write); err != nil {
 		return fmt.Errorf("write %s: %w", path, err)

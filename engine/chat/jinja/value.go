@@ -1,6 +1,7 @@
 package jinja
 
 import (
+	"fmt"
 	"math"
 	"math/big"
 	"strconv"
@@ -83,8 +84,7 @@ func (u *undefined) err() error {
 }
 
 func newUndefined(format string, a ...any) *undefined {
-	err := errf(KindUndefined, format, a...).(*Error)
-	return &undefined{msg: err.Msg, kind: KindUndefined}
+	return &undefined{msg: fmt.Sprintf(format, a...), kind: KindUndefined}
 }
 
 func newList(items []Value) *List { return &List{items: items} }
