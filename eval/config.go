@@ -14,6 +14,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"hone/engine"
 )
 
 // Metrics a task may use.
@@ -35,7 +37,9 @@ type Config struct {
 	Out     string `yaml:"out"`     // folder for report.json and a file of predictions for each task; "" = none is written
 	Batch   int    `yaml:"batch"`   // answers decoded together; 0 = DefaultBatch. It changes the speed and never an answer
 	Threads int    `yaml:"threads"` // 0 = all
-	Tasks   []Task `yaml:"tasks"`
+	// Precision of the products with weights: f32, bf16, fixed or auto, the default; see engine.DecodingPrecision.
+	Precision string `yaml:"precision"`
+	Tasks     []Task `yaml:"tasks"`
 }
 
 // Task is one file of questions and how its answers are judged.
@@ -92,6 +96,9 @@ func (c *Config) Defaults() {
 	if c.Batch == 0 {
 		c.Batch = DefaultBatch
 	}
+	if c.Precision == "" {
+		c.Precision = engine.AutoPrecision
+	}
 	for i := range c.Tasks {
 		t := &c.Tasks[i]
 		if t.Name == "" {
@@ -120,6 +127,9 @@ func (c *Config) Validate() error {
 		return fmt.Errorf("threads: %d is negative", c.Threads)
 	case len(c.Tasks) == 0:
 		return errors.New("tasks: is empty")
+	}
+	if err := new(engine.LoadOptions).SetPrecision(c.Precision); err != nil {
+		return err
 	}
 	seen := map[string]bool{}
 	for i, t := range c.Tasks {

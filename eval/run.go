@@ -38,6 +38,7 @@ type Report struct {
 	Model      string   `json:"model"`
 	BaseSHA256 string   `json:"base_sha256"`
 	Adapter    string   `json:"adapter,omitempty"`
+	Precision  string   `json:"precision"` // that auto stood for, or was asked for
 	Tasks      []Result `json:"tasks"`
 }
 
@@ -63,7 +64,11 @@ type question struct {
 
 // Run opens the model, measures every task and writes what c.Out asks for.
 func Run(ctx context.Context, c *Config, progress Progress) (*Report, error) {
-	model, err := catalog.Open(c.Model, engine.LoadOptions{Threads: c.Threads})
+	load := engine.LoadOptions{Threads: c.Threads}
+	if err := load.SetPrecision(c.Precision); err != nil {
+		return nil, err
+	}
+	model, err := catalog.Open(c.Model, load)
 	if err != nil {
 		return nil, err
 	}
@@ -74,7 +79,7 @@ func Run(ctx context.Context, c *Config, progress Progress) (*Report, error) {
 			return nil, fmt.Errorf("load adapter %s: %w", c.Adapter, err)
 		}
 	}
-	report := &Report{Model: c.Model, Adapter: c.Adapter}
+	report := &Report{Model: c.Model, Adapter: c.Adapter, Precision: model.Base.Precision().String()}
 	if report.BaseSHA256, err = model.Base.SHA256(); err != nil {
 		return nil, err
 	}

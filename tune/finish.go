@@ -114,7 +114,8 @@ func (r *run) report(ctx context.Context) ([]Metric, error) {
 }
 
 func (r *run) summary(dir string, metrics []Metric) Summary {
-	s := Summary{Out: r.c.Out, Weights: dir, Steps: r.Step, Ended: r.Ended, Best: r.Best, TrainedParams: r.trainer.Params(), ResumedAt: r.resumedAt, Data: r.Identity.Data}
+	s := Summary{Out: r.c.Out, Weights: dir, Steps: r.Step, Ended: r.Ended, Best: r.Best, TrainedParams: r.trainer.Params(), ResumedAt: r.resumedAt, Data: r.Identity.Data,
+		Chats: r.model.Template != nil && r.model.Tokenizer != nil}
 	first := true
 	for _, m := range metrics {
 		if m.ValidLoss != nil {

@@ -93,6 +93,7 @@ type Summary struct {
 	TokensPerSecond float64  `json:"tokens_per_second"`
 	TrainedParams   int      `json:"trained_parameters"`
 	Data            string   `json:"data_sha256"` // of the training rows
+	Chats           bool     `json:"chats"`       // the model has a chat template and a tokenizer for it
 	ResumedAt       int      `json:"-"`           // step this session began after; 0 = at the start
 	AlreadyFinished bool     `json:"-"`           // nothing was left to do
 }

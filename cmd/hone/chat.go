@@ -17,6 +17,7 @@ import (
 type chatCommand struct {
 	Model, Adapter string
 	System         string
+	Precision      string
 	Threads        int
 	sampling       sampling
 }
@@ -31,6 +32,7 @@ func (c *chatCommand) run(ctx context.Context, m *Main, args []string) error {
 	f.StringVar(&c.Model, "model", "", "`M`: model name, folder or file")
 	f.StringVar(&c.Adapter, "adapter", "", "`FOLDER` of an adapter")
 	f.StringVar(&c.System, "system", "", "system `MESSAGE`")
+	f.StringVar(&c.Precision, "precision", engine.AutoPrecision, precisionHelp)
 	f.IntVar(&c.Threads, "threads", 0, "threads to use; 0 is all")
 	c.sampling.register(f, 512, 0.7)
 	if _, err := f.parse(m, args, 0, 0); err != nil {
@@ -42,7 +44,11 @@ func (c *chatCommand) run(ctx context.Context, m *Main, args []string) error {
 	if err := c.sampling.check(f); err != nil {
 		return err
 	}
-	model, err := openModel(c.Model, c.Adapter, engine.LoadOptions{Threads: c.Threads})
+	load, err := loadOptions(f, c.Threads, c.Precision)
+	if err != nil {
+		return err
+	}
+	model, err := openModel(c.Model, c.Adapter, load)
 	if err != nil {
 		return err
 	}

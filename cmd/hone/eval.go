@@ -16,6 +16,7 @@ type evalCommand struct {
 	Model, Adapter string
 	Out            string
 	Limit          int
+	Precision      string
 	JSON           bool
 }
 
@@ -28,6 +29,7 @@ func (c *evalCommand) run(ctx context.Context, m *Main, args []string) error {
 	f.StringVar(&c.Adapter, "adapter", "", "`FOLDER` instead of the file's adapter; none: the base alone")
 	f.StringVar(&c.Out, "out", "", "`FOLDER` instead of the file's, for report and predictions")
 	f.IntVar(&c.Limit, "limit", 0, "use at most this many rows of each task; 0: as the file says")
+	f.StringVar(&c.Precision, "precision", "", "instead of the file's; "+precisionHelp+". The file's is auto unless it says otherwise")
 	f.BoolVar(&c.JSON, "json", false, "print the report as JSON")
 	if _, err := f.parse(m, args, 0, 0); err != nil {
 		return err
@@ -40,6 +42,9 @@ func (c *evalCommand) run(ctx context.Context, m *Main, args []string) error {
 		return err
 	}
 	c.override(config)
+	if err := config.Validate(); err != nil {
+		return f.wrong("%w", err)
+	}
 	meter := newMeter(m.Stderr, "answers")
 	report, err := eval.Run(ctx, config, func(task string, done, total, correct int) {
 		meter.show(done, total, fmt.Sprintf("%s: %d of %d right", task, correct, done))
@@ -67,6 +72,9 @@ func (c *evalCommand) override(config *eval.Config) {
 	}
 	if c.Out != "" {
 		config.Out = c.Out
+	}
+	if c.Precision != "" {
+		config.Precision = c.Precision
 	}
 	for i := range config.Tasks {
 		if c.Limit > 0 {

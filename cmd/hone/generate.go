@@ -78,6 +78,7 @@ type generateCommand struct {
 	System         string
 	Raw            bool
 	Batch          int
+	Precision      string
 	Threads        int
 	sampling       sampling
 }
@@ -127,6 +128,7 @@ func (c *generateCommand) run(ctx context.Context, m *Main, args []string) (err 
 	f.StringVar(&c.System, "system", "", "system `MESSAGE` put before lines of text")
 	f.BoolVar(&c.Raw, "raw", false, "go on from lines of text even if the model has a chat template")
 	f.IntVar(&c.Batch, "batch", serve.DefaultMaxStreams, "texts generated together; changes the speed, never a text")
+	f.StringVar(&c.Precision, "precision", engine.AutoPrecision, precisionHelp)
 	f.IntVar(&c.Threads, "threads", 0, "threads to use; 0 is all")
 	f.Bool("json", true, "the output is always JSON")
 	c.sampling.register(f, 256, 0)
@@ -143,6 +145,10 @@ func (c *generateCommand) run(ctx context.Context, m *Main, args []string) (err 
 	if err := c.sampling.check(f); err != nil {
 		return err
 	}
+	load, err := loadOptions(f, c.Threads, c.Precision)
+	if err != nil {
+		return err
+	}
 	c.In = "-"
 	if len(rest) == 1 {
 		c.In = rest[0]
@@ -152,7 +158,7 @@ func (c *generateCommand) run(ctx context.Context, m *Main, args []string) (err 
 		return err
 	}
 	defer in.Close()
-	model, err := openModel(c.Model, c.Adapter, engine.LoadOptions{Threads: c.Threads})
+	model, err := openModel(c.Model, c.Adapter, load)
 	if err != nil {
 		return err
 	}

@@ -13,6 +13,18 @@ type opened struct {
 	Adapter *engine.Adapter // nil: the base alone
 }
 
+// precisionHelp is the help of --precision in commands that run a model.
+const precisionHelp = "of the products with weights: f32, bf16, fixed, or auto: fixed point (16-bit activations on quantised weights, bf16 on others) where the CPU does that fast, else f32"
+
+// loadOptions are those of the flags --threads and --precision of f.
+func loadOptions(f *flags, threads int, precision string) (engine.LoadOptions, error) {
+	o := engine.LoadOptions{Threads: threads}
+	if err := o.SetPrecision(precision); err != nil {
+		return o, f.wrong("--precision: %w", err)
+	}
+	return o, nil
+}
+
 // openModel opens a model for running and, if adapter names a folder, the adapter.
 func openModel(name, adapter string, o engine.LoadOptions) (*opened, error) {
 	model, err := catalog.Open(name, o)

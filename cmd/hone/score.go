@@ -13,7 +13,6 @@ import (
 
 	"hone/engine"
 	"hone/engine/chat"
-	"hone/engine/tensor"
 	"hone/engine/tokenizer"
 )
 
@@ -56,7 +55,7 @@ func (c *scoreCommand) run(ctx context.Context, m *Main, args []string) (err err
 	f.StringVar(&c.In, "in", "-", "`FILE` of rows; - is stdin")
 	f.StringVar(&c.Out, "out", "-", "`FILE` to write; - is stdout")
 	f.IntVar(&c.Top, "top", 0, "also the `K` most likely tokens at each position")
-	f.StringVar(&c.Precision, "precision", "f32", "of the products with weights: f32, bf16 or fixed")
+	f.StringVar(&c.Precision, "precision", "f32", precisionHelp)
 	f.IntVar(&c.Threads, "threads", 0, "threads to use; 0 is all")
 	f.Bool("json", true, "the output is always JSON")
 	if _, err := f.parse(m, args, 0, 0); err != nil {
@@ -68,11 +67,11 @@ func (c *scoreCommand) run(ctx context.Context, m *Main, args []string) (err err
 	case c.Top < 0:
 		return f.wrong("--top must not be negative")
 	}
-	precision, err := engine.ParsePrecision(c.Precision, tensor.Single)
+	load, err := loadOptions(f, c.Threads, c.Precision)
 	if err != nil {
-		return f.wrong("--precision: %w", err)
+		return err
 	}
-	model, err := openModel(c.Model, c.Adapter, engine.LoadOptions{Threads: c.Threads, Precision: precision})
+	model, err := openModel(c.Model, c.Adapter, load)
 	if err != nil {
 		return err
 	}

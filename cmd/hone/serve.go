@@ -21,15 +21,16 @@ import (
 
 // serveCommand is "hone serve".
 type serveCommand struct {
-	Models   list
-	Adapters string
-	Addr     string
-	Data     string
-	Dev      bool
-	Batch    int
-	Threads  int
-	Grace    time.Duration
-	JSON     bool
+	Models    list
+	Adapters  string
+	Addr      string
+	Data      string
+	Dev       bool
+	Batch     int
+	Precision string
+	Threads   int
+	Grace     time.Duration
+	JSON      bool
 }
 
 // adapterName is what an adapter's folder, and so the model it becomes, may be called.
@@ -47,6 +48,7 @@ func (c *serveCommand) run(ctx context.Context, m *Main, args []string) error {
 	f.StringVar(&c.Data, "data", "", "`DIR` for the server's own files: requests.log, a JSON line a request")
 	f.BoolVar(&c.Dev, "dev", false, "ask for no key, and serve this machine alone")
 	f.IntVar(&c.Batch, "batch", serve.DefaultMaxStreams, "texts generated together for each model; others wait")
+	f.StringVar(&c.Precision, "precision", engine.AutoPrecision, precisionHelp)
 	f.IntVar(&c.Threads, "threads", 0, "threads to use; 0 is all")
 	f.DurationVar(&c.Grace, "grace", 30*time.Second, "how long running requests may go on after the first signal")
 	f.BoolVar(&c.JSON, "json", false, "print the address and the models as JSON")
@@ -67,11 +69,15 @@ func (c *serveCommand) run(ctx context.Context, m *Main, args []string) error {
 	case key == "":
 		return errors.New("HONE_API_KEY is not set: set it to the key that clients must send, or use --dev to serve this machine alone without one")
 	}
-	return c.serve(ctx, m, key)
+	load, err := loadOptions(f, c.Threads, c.Precision)
+	if err != nil {
+		return err
+	}
+	return c.serve(ctx, m, key, load)
 }
 
 // serve loads everything, says where it listens and answers until ctx is done.
-func (c *serveCommand) serve(ctx context.Context, m *Main, key string) error {
+func (c *serveCommand) serve(ctx context.Context, m *Main, key string, load engine.LoadOptions) error {
 	logger, closeLog, err := c.openLog()
 	if err != nil {
 		return err
@@ -80,7 +86,7 @@ func (c *serveCommand) serve(ctx context.Context, m *Main, key string) error {
 	models := &served{}
 	defer models.close()
 	for _, name := range c.Models {
-		if err := models.addBase(name, c.Batch, c.Threads, logger); err != nil {
+		if err := models.addBase(name, c.Batch, load, logger); err != nil {
 			return err
 		}
 	}
@@ -188,8 +194,8 @@ func (s *served) Lookup(name string) (api.Model, bool) {
 }
 
 // addBase opens a model and starts its scheduler.
-func (s *served) addBase(name string, batch, threads int, logger *slog.Logger) error {
-	model, err := openModel(name, "", engine.LoadOptions{Threads: threads})
+func (s *served) addBase(name string, batch int, load engine.LoadOptions, logger *slog.Logger) error {
+	model, err := openModel(name, "", load)
 	if err != nil {
 		return err
 	}

@@ -139,10 +139,14 @@ func printSummary(w io.Writer, config tune.SFT, s tune.Summary) error {
 
 // tryCommand is the command that runs what was trained.
 func tryCommand(config tune.SFT, s tune.Summary) string {
-	if config.Adapter.Type == "none" {
-		return "hone chat --model " + quoteArg(s.Weights)
+	command := "hone chat"
+	if !s.Chats {
+		command = "echo 'Once upon a time' | hone generate"
 	}
-	return "hone chat --model " + quoteArg(config.Model) + " --adapter " + quoteArg(s.Weights)
+	if config.Adapter.Type == "none" {
+		return command + " --model " + quoteArg(s.Weights)
+	}
+	return command + " --model " + quoteArg(config.Model) + " --adapter " + quoteArg(s.Weights)
 }
 
 // quoteArg writes an argument so that a shell reads it as it is.
