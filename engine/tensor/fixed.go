@@ -13,7 +13,8 @@ import (
 const (
 	fixedTaskRows   = 96  // activation rows of a task: what all its panels read stays in the second-level cache
 	fixedTaskBlocks = 64  // least blocks (of one panel by up to 8 rows) of a task, about a microsecond
-	fixedAlone      = 256 // fewer blocks of activations than this are quantised by the caller alone
+	quantiseBlocks  = 96  // blocks of activations that a task quantises, under a microsecond
+	quantiseAlone   = 256 // fewer blocks than this are quantised by the caller alone
 )
 
 // Activations are rows of activations, quantised once for several products at precision Fixed. They are valid
@@ -78,22 +79,25 @@ func Quantise(p *Pool, ws *Workspace, x []float32, M, K int) Activations {
 		return a
 	}
 	a.words = ws.I32(M * K / 32 * kernel.FixedWords)
-	if M*K/32 < fixedAlone {
+	if M*K/32 < quantiseAlone {
 		kernel.QuantiseFixed(a.words, a.x)
 		return a
 	}
 	c := ws.fixedProduct()
 	c.a = a
-	p.Run((M+kernel.FixedRows-1)/kernel.FixedRows, c.quantise)
+	p.Run((M+a.perTask()-1)/a.perTask(), c.quantise)
 	c.a = Activations{}
 	return a
 }
 
 func (c *fixedProduct) doQuantise(task, _ int) {
-	from := task * kernel.FixedRows
-	to := min(from+kernel.FixedRows, c.a.M)
+	from := task * c.a.perTask()
+	to := min(from+c.a.perTask(), c.a.M)
 	kernel.QuantiseFixed(c.a.words[from*c.a.stride():to*c.a.stride()], c.a.x[from*c.a.K:to*c.a.K])
 }
+
+// perTask is the number of rows that a task quantises.
+func (a *Activations) perTask() int { return max(1, quantiseBlocks/(a.K/32)) }
 
 // stride is the number of words of a row.
 func (a *Activations) stride() int { return a.K / 32 * kernel.FixedWords }
