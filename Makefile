@@ -6,7 +6,7 @@ LINT      := .tools/golangci-lint
 LINT_AT   := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 MAX_BYTES := 31457280 # 30 MiB: the program must stay small enough to copy about
 
-.PHONY: build demo test check fmt vet lint race purego arm64 size bench clean
+.PHONY: build demo test check fmt vet lint race purego cross size bench clean
 
 build: ## the program, as ./hone
 	$(GO) build -o hone ./cmd/hone
@@ -15,9 +15,9 @@ demo: build ## download a small model, fine-tune it, measure it, ask it
 	./hone demo
 
 test: ## what a stranger runs first
-	$(GO) test ./...
+	$(GO) test $(TESTFLAGS) ./...
 
-check: fmt vet lint arm64 size test purego race ## all that must be clean before a change goes in
+check: fmt vet cross size test purego race lint ## all that must be clean before a change goes in
 
 fmt:
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo 'not formatted:'; gofmt -l $$(git ls-files '*.go'); exit 1; }
@@ -38,8 +38,9 @@ purego: ## the generic kernels alone
 	$(GO) vet -tags purego ./...
 	$(GO) test -short -tags purego ./engine/...
 
-arm64: ## builds for another processor
+cross: ## another processor, another system
 	GOARCH=arm64 $(GO) vet ./...
+	GOOS=darwin $(GO) vet ./...
 
 size: build
 	@bytes=$$(wc -c < hone); echo "hone is $$bytes bytes"; test $$bytes -lt $(MAX_BYTES)
