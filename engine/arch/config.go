@@ -46,9 +46,10 @@ type Config struct {
 	NoRopeLayers     []int    `json:"no_rope_layers"`
 	NoRopeInterval   int      `json:"no_rope_layer_interval"`
 
-	AttnSoftcap    float64 `json:"attn_logit_softcapping"`
-	FinalSoftcap   float64 `json:"final_logit_softcapping"`
-	QueryPreScalar float64 `json:"query_pre_attn_scalar"`
+	AttnSoftcap    *float64 `json:"attn_logit_softcapping"`
+	FinalSoftcap   *float64 `json:"final_logit_softcapping"`
+	QueryPreScalar float64  `json:"query_pre_attn_scalar"`
+	Bidirectional  bool     `json:"use_bidirectional_attention"`
 
 	EmbeddingMultiplier float64 `json:"embedding_multiplier"` // Granite
 	AttentionMultiplier float64 `json:"attention_multiplier"`
@@ -56,10 +57,12 @@ type Config struct {
 	LogitsScaling       float64 `json:"logits_scaling"`
 }
 
-// family is one architecture: its config's own checks and defaults, then its decoder.
+// family is one architecture: what its own code takes for keys that a config leaves out (where that is not every
+// family's), its config's checks, then its decoder.
 type family struct {
-	check func(*Config) error
-	build func(*builder) *nn.Decoder
+	defaults func(*Config) // nil: none
+	check    func(*Config) error
+	build    func(*builder) *nn.Decoder
 }
 
 // lookup finds a family by its model_type.
@@ -97,16 +100,19 @@ func Supported() []string {
 // ParseConfig reads and checks a config.json. Errors name the key.
 func ParseConfig(data []byte) (*Config, error) {
 	c := &Config{}
-	if err := json.Unmarshal(data, c); err != nil {
-		var te *json.UnmarshalTypeError
-		if errors.As(err, &te) {
-			return nil, fmt.Errorf("config: %s is a %s, want a %s", te.Field, te.Value, te.Type)
-		}
-		return nil, fmt.Errorf("config: %w", err)
+	if err := c.read(data); err != nil {
+		return nil, err
 	}
 	f, ok := lookup(c.ModelType)
 	if !ok {
 		return nil, fmt.Errorf("config: model_type %q is not supported; supported are %v", c.ModelType, Supported())
+	}
+	if f.defaults != nil { // read once more, over them: an absent key leaves its default, null in a pointer clears it
+		c = &Config{}
+		f.defaults(c)
+		if err := c.read(data); err != nil {
+			return nil, err
+		}
 	}
 	if c.KVHeads == 0 {
 		c.KVHeads = c.Heads
@@ -127,6 +133,19 @@ func ParseConfig(data []byte) (*Config, error) {
 		return nil, err
 	}
 	return c, f.check(c)
+}
+
+// read puts the keys of a config.json into c and leaves what they do not name.
+func (c *Config) read(data []byte) error {
+	err := json.Unmarshal(data, c)
+	var te *json.UnmarshalTypeError
+	if errors.As(err, &te) {
+		return fmt.Errorf("config: %s is a %s, want a %s", te.Field, te.Value, te.Type)
+	}
+	if err != nil {
+		return fmt.Errorf("config: %w", err)
+	}
+	return nil
 }
 
 // checkShape refuses sizes that no real model has, before anything is allocated for them.
@@ -153,7 +172,7 @@ func (c *Config) checkShape() error {
 		key string
 		v   float64
 	}{
-		{"rms_norm_eps", c.NormEps}, {"attn_logit_softcapping", c.AttnSoftcap}, {"final_logit_softcapping", c.FinalSoftcap},
+		{"rms_norm_eps", c.NormEps}, {"attn_logit_softcapping", softcap(c.AttnSoftcap)}, {"final_logit_softcapping", softcap(c.FinalSoftcap)},
 		{"query_pre_attn_scalar", c.QueryPreScalar}, {"embedding_multiplier", c.EmbeddingMultiplier}, {"attention_multiplier", c.AttentionMultiplier},
 		{"residual_multiplier", c.ResidualMultiplier}, {"logits_scaling", c.LogitsScaling},
 	} {
@@ -189,6 +208,14 @@ func (c *Config) window() int {
 		return 0
 	}
 	return *c.SlidingWindow
+}
+
+// softcap is a cap's value, 0 where there is none.
+func softcap(p *float64) float64 {
+	if p == nil {
+		return 0
+	}
+	return *p
 }
 
 // gate maps an activation's name.

@@ -10,29 +10,46 @@ import (
 // gemma2 normalises sublayers' inputs and outputs, caps attention scores and logits, and alternates sliding and
 // full attention (Gemma Team 2024, arXiv 2408.00118).
 var gemma2 = family{
+	defaults: func(c *Config) {
+		attn, final := 50.0, 30.0
+		c.AttnSoftcap, c.FinalSoftcap = &attn, &final
+		gemmaDefaults(c)
+	},
 	check: checkGemma,
 	build: func(b *builder) *nn.Decoder {
 		rope := b.ropeFor("full_attention")
 		d := b.decoder(true, 1, func(i int) *nn.Block {
 			attn := b.gemmaAttention(i, rope)
-			attn.Softcap = float32(b.AttnSoftcap)
+			attn.Softcap = float32(softcap(b.AttnSoftcap))
 			if b.slides(i, 2) {
 				attn.Window = b.window()
 			}
 			return b.sandwich(i, attn)
 		})
 		d.EmbedScale = float32(math.Sqrt(float64(b.Hidden)))
-		d.LogitCap = float32(b.FinalSoftcap)
+		d.LogitCap = float32(softcap(b.FinalSoftcap))
 		return d
 	},
 }
 
+// gemmaDefaults are the defaults that Gemma 2 and 3 share.
+func gemmaDefaults(c *Config) {
+	window := 4096
+	c.HeadDim, c.QueryPreScalar, c.SlidingWindow = 256, 256, &window
+	c.Activation = "gelu_pytorch_tanh"
+}
+
+// checkGemma goes by hidden_activation alone: older files also have hidden_act, which the models do not follow.
 func checkGemma(c *Config) error {
+	c.Act = c.Activation
 	if g, err := c.gate(); err != nil || g != nn.GELUTanh {
 		return fmt.Errorf("config: %s with activation %q is not supported", c.ModelType, c.Act)
 	}
+	if c.Bidirectional {
+		return fmt.Errorf("config: %s with use_bidirectional_attention is not supported", c.ModelType)
+	}
 	if c.QueryPreScalar == 0 {
-		c.QueryPreScalar = 256 // what the family's own code takes where the key is absent
+		return fmt.Errorf("config: query_pre_attn_scalar is 0, want a positive number")
 	}
 	return nil
 }

@@ -4,6 +4,10 @@ import "hone/engine/nn"
 
 // mistral is Llama's shape with attention in a sliding window (Jiang et al. 2023, arXiv 2310.06825).
 var mistral = family{
+	defaults: func(c *Config) {
+		window := 4096
+		c.SlidingWindow = &window
+	},
 	check: (*Config).wantSiLU,
 	build: func(b *builder) *nn.Decoder {
 		rope := b.ropeFor("full_attention")

@@ -5,7 +5,8 @@ import "hone/engine/nn"
 // olmo2 normalises what a sublayer gives, not what it reads, and normalises all queries and all keys together
 // (OLMo Team 2024, arXiv 2501.00656).
 var olmo2 = family{
-	check: (*Config).wantSiLU,
+	defaults: func(c *Config) { c.NormEps = 1e-5 },
+	check:    (*Config).wantSiLU,
 	build: func(b *builder) *nn.Decoder {
 		rope := b.ropeFor("full_attention")
 		return b.decoder(false, 0, func(i int) *nn.Block {

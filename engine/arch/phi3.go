@@ -9,7 +9,8 @@ import (
 // phi3 is Llama's shape with joint projections: q, k and v in one, gate and up in one (Abdin et al. 2024,
 // arXiv 2404.14219).
 var phi3 = family{
-	check: (*Config).wantSiLU,
+	defaults: func(c *Config) { c.NormEps = 1e-5 },
+	check:    (*Config).wantSiLU,
 	build: func(b *builder) *nn.Decoder {
 		rope := b.ropeFor("full_attention")
 		h, g, e := b.Heads, b.KVHeads, b.HeadDim

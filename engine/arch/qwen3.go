@@ -4,6 +4,10 @@ import "hone/engine/nn"
 
 // qwen3 normalises each head's query and key and has no biases by default (Yang et al. 2025, arXiv 2505.09388).
 var qwen3 = family{
+	defaults: func(c *Config) {
+		c.HeadDim = 128
+		qwenDefaults(c)
+	},
 	check: (*Config).wantSiLU,
 	build: func(b *builder) *nn.Decoder {
 		rope := b.ropeFor("full_attention")

@@ -14,7 +14,7 @@ type ropeSpec struct {
 	Factor   float64  `json:"factor"`
 	Low      float64  `json:"low_freq_factor"`
 	High     float64  `json:"high_freq_factor"`
-	Original float64  `json:"original_max_position_embeddings"`
+	Original *float64 `json:"original_max_position_embeddings"`
 	Partial  *float64 `json:"partial_rotary_factor"`
 }
 
@@ -75,6 +75,10 @@ func (c *Config) ropeSpec(kind string) (ropeSpec, error) {
 	if spec.Partial == nil {
 		spec.Partial = c.PartialRotary
 	}
+	if spec.Original == nil {
+		original := float64(c.MaxPositions)
+		spec.Original = &original
+	}
 	return spec, nil
 }
 
@@ -105,7 +109,7 @@ func (s ropeSpec) scaleLlama3(inv []float32) error {
 	for _, f := range []struct {
 		key string
 		v   float64
-	}{{"factor", s.Factor}, {"low_freq_factor", s.Low}, {"high_freq_factor", s.High}, {"original_max_position_embeddings", s.Original}} {
+	}{{"factor", s.Factor}, {"low_freq_factor", s.Low}, {"high_freq_factor", s.High}, {"original_max_position_embeddings", *s.Original}} {
 		if err := positive(f.key, f.v); err != nil {
 			return err
 		}
@@ -116,11 +120,11 @@ func (s ropeSpec) scaleLlama3(inv []float32) error {
 	for i, f := range inv {
 		wavelength := 2 * math.Pi / float64(f)
 		switch {
-		case wavelength < s.Original/s.High:
-		case wavelength > s.Original/s.Low:
+		case wavelength < *s.Original/s.High:
+		case wavelength > *s.Original/s.Low:
 			inv[i] = float32(float64(f) / s.Factor)
 		default:
-			smooth := (s.Original/wavelength - s.Low) / (s.High - s.Low)
+			smooth := (*s.Original/wavelength - s.Low) / (s.High - s.Low)
 			inv[i] = float32((1-smooth)*float64(f)/s.Factor + smooth*float64(f))
 		}
 	}

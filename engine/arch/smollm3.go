@@ -9,8 +9,12 @@ import (
 // smollm3 is Llama's shape in which some layers, by default every fourth, have no rotation at all (NoPE; the
 // model's card, 2025).
 var smollm3 = family{
+	defaults: func(c *Config) {
+		theta := 2e6
+		c.RopeTheta = &theta
+	},
 	check: func(c *Config) error {
-		if len(c.NoRopeLayers) > 0 && len(c.NoRopeLayers) != c.Layers {
+		if len(c.NoRopeLayers) > 0 && len(c.NoRopeLayers) < c.Layers { // entries beyond the layers say nothing
 			return fmt.Errorf("config: no_rope_layers has %d entries for %d layers", len(c.NoRopeLayers), c.Layers)
 		}
 		return c.wantSiLU()
