@@ -3995,6 +3995,24 @@ masked:
 	VZEROUPPER
 	RET
 
+// func narrowRowAVX512(dst *float32, src *float32, blocks int, alpha float32) 
+TEXT ·narrowRowAVX512(SB), NOSPLIT, $0-28
+	MOVQ dst+0(FP), DI
+	MOVQ src+8(FP), SI
+	MOVQ blocks+16(FP), CX
+	VBROADCASTSS alpha+24(FP), Z3
+loop:
+	VMULPS (SI), Z3, Z0
+	VMULPS 64(SI), Z3, Z1
+	LONG $0x4877f262; WORD $0xd072 // VCVTNE2PS2BF16 Z0, Z1, Z2
+	VMOVUPS Z2, (DI)
+	ADDQ $128, SI
+	ADDQ $64, DI
+	DECQ CX
+	JNE loop
+	VZEROUPPER
+	RET
+
 // func rowPairsF32AVX512_1(y *float32, x *float32, src *byte, stride int, pairs int, accumulate bool) 
 TEXT ·rowPairsF32AVX512_1(SB), NOSPLIT, $0-41
 	MOVQ y+0(FP), DI

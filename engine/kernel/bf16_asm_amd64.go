@@ -43,6 +43,14 @@ func tileBF16AVX2(c []float32, ldc int, a, b []float32, bStride, mr, panels, pai
 // packBF16AVX512 interleaves 8 rows by 8 pairs at a time. The assembly writes 8 values a step even where fewer
 // rows are left, as pack8AVX2 does, so the last steps and odd ends are done in Go.
 func packBF16AVX512(dst []float32, width int, src []float32, rowStride, rows, k int, alpha float32) {
+	if blocks := k / 32; width == 1 && blocks > 0 {
+		_ = src[k-1]
+		narrowRowAVX512(&dst[0], &src[0], blocks, alpha)
+		if done := 32 * blocks; done < k {
+			pairs(dst[done/2:], 1, src[done:], 0, 1, 1, k-done, alpha)
+		}
+		return
+	}
 	if width > 8 && width != 16 {
 		packBF16Generic(dst, width, src, rowStride, rows, k, alpha)
 		return

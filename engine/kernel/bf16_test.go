@@ -36,7 +36,7 @@ func TestPackBF16(t *testing.T) {
 		r := rand.New(rand.NewPCG(2, 2))
 		for _, width := range []int{1, 2, 3, 4, 5, 6, 7, 8, 16} {
 			for rows := 0; rows <= width; rows++ {
-				for _, k := range []int{0, 1, 2, 3, 5, 8, 15, 16, 17, 31, 32, 33, 48, 67} {
+				for _, k := range []int{0, 1, 2, 3, 5, 8, 15, 16, 17, 31, 32, 33, 48, 67, 97} {
 					for mode := range 3 {
 						checkPackBF16(t, r, width, rows, k, mode, []float32{1, -0.75}[(rows+k)%2])
 					}

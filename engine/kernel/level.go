@@ -51,7 +51,7 @@ type implementation struct {
 	rowPairsF16 func(y, x []float32, src []byte, stride, panels int, accumulate bool)
 	rowPairsB16 func(y, x []float32, src []byte, stride, panels int, accumulate bool)
 
-	pairsInRegisters bool
+	pairsInRegisters bool // rowPairs… are assembly
 
 	rowQ41, rowQ40, rowQ80, rowF16, rowB16 rowFunc
 

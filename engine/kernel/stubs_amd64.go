@@ -497,6 +497,9 @@ func pack8BF16AVX512(dst *float32, dstStride int, src *float32, rowStride int, l
 func columnsBF16AVX512(dst *float32, width int, src *float32, stride int, mask int, wideMask int, pairs int, alpha float32)
 
 //go:noescape
+func narrowRowAVX512(dst *float32, src *float32, blocks int, alpha float32)
+
+//go:noescape
 func rowPairsF32AVX512_1(y *float32, x *float32, src *byte, stride int, pairs int, accumulate bool)
 
 //go:noescape

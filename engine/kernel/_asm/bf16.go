@@ -15,6 +15,7 @@ func bf16(f *file) {
 	}
 	packBF16(f)
 	columnsBF16(f)
+	narrowRow(f)
 	for _, format := range []string{"F32", "F16", "B16"} {
 		for panels := 1; panels <= 3; panels++ {
 			rowPairs(f, format, panels)
@@ -337,5 +338,24 @@ func rowPairs(f *file, format string, panels int) {
 	for i := range panels {
 		f.op("VMOVUPS Z%d, %d(DI)", i, i*64)
 	}
+	f.end()
+}
+
+// narrowRow converts 32·blocks floats, times alpha, to bfloat16, which makes pairs of one row.
+func narrowRow(f *file) {
+	f.function("narrowRowAVX512", "dst *float32, src *float32, blocks int, alpha float32", "")
+	f.op("MOVQ dst+0(FP), DI")
+	f.op("MOVQ src+8(FP), SI")
+	f.op("MOVQ blocks+16(FP), CX")
+	f.op("VBROADCASTSS alpha+24(FP), Z3")
+	f.mark("loop")
+	f.op("VMULPS (SI), Z3, Z0")
+	f.op("VMULPS 64(SI), Z3, Z1")
+	f.narrow2(0, 1, 2)
+	f.op("VMOVUPS Z2, (DI)")
+	f.op("ADDQ $128, SI")
+	f.op("ADDQ $64, DI")
+	f.op("DECQ CX")
+	f.op("JNE loop")
 	f.end()
 }
