@@ -33,20 +33,24 @@ const (
 	opDot, opConvert   = 0x52, 0x72
 )
 
-// evex encodes a 512-bit instruction of map 0F38 with W = 0 on registers: reg is the destination, vvvv the
-// first source and rm the second, in Intel's order. Unused vvvv is 0. As a check, prefix 1 (66) and opcode 52
-// make VPDPWSSD, which Go's assembler has.
-func (f *file) evex(comment string, prefix, opcode, reg, vvvv, rm int) {
+// encode makes a 512-bit EVEX instruction of map 0F38 with W = 0 on registers: reg is the destination, vvvv the
+// first source and rm the second, in Intel's order. Unused vvvv is 0.
+func encode(prefix, opcode, reg, vvvv, rm int) [6]byte {
 	not := func(n, bit int) int { return ^n >> bit & 1 }
-	code := [6]int{
+	return [6]byte{
 		0x62,
-		not(reg, 3)<<7 | not(rm, 4)<<6 | not(rm, 3)<<5 | not(reg, 4)<<4 | 2,
-		^vvvv&15<<3 | 4 | prefix,
-		2<<5 | not(vvvv, 4)<<3,
-		opcode,
-		0xc0 | reg&7<<3 | rm&7,
+		byte(not(reg, 3)<<7 | not(rm, 4)<<6 | not(rm, 3)<<5 | not(reg, 4)<<4 | 2),
+		byte(^vvvv&15<<3 | 4 | prefix),
+		byte(2<<5 | not(vvvv, 4)<<3),
+		byte(opcode),
+		byte(0xc0 | reg&7<<3 | rm&7),
 	}
-	fmt.Fprintf(f, "\tLONG $0x%02x%02x%02x%02x; WORD $0x%02x%02x // %s\n", code[3], code[2], code[1], code[0], code[5], code[4], comment)
+}
+
+// evex writes an encoded instruction, with what it is as a comment.
+func (f *file) evex(comment string, prefix, opcode, reg, vvvv, rm int) {
+	c := encode(prefix, opcode, reg, vvvv, rm)
+	fmt.Fprintf(f, "\tLONG $0x%02x%02x%02x%02x; WORD $0x%02x%02x // %s\n", c[3], c[2], c[1], c[0], c[5], c[4], comment)
 }
 
 // dot adds to acc the products of the pairs in a and b, the odd elements' first.
