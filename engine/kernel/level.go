@@ -55,6 +55,9 @@ type implementation struct {
 
 	rowQ41, rowQ40, rowQ80, rowF16, rowB16 rowFunc
 
+	dotRows func(s, q, k []float32, stride int)
+	addRows func(y, p, v []float32, stride int)
+
 	quantise                     func(dst []int32, x []float32)
 	fixedQ41, fixedQ40, fixedQ80 fixedFunc
 }
