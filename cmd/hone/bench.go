@@ -4,228 +4,258 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
-	"math/rand/v2"
-	"text/tabwriter"
+	"slices"
+	"sort"
+	"strings"
 	"time"
 
 	"hone/engine"
-	"hone/engine/optim"
-	"hone/engine/weights"
+	"hone/engine/kernel"
+	"hone/engine/tensor"
 )
 
 // benchCommand is "hone bench".
 type benchCommand struct {
-	Model   string
-	Tokens  int
-	Steps   int
-	Prompt  int
-	Answer  int
-	Threads int
-	JSON    bool
+	Model         string
+	Only          string
+	Runs          int
+	Quick         bool
+	Batch, Length int
+	Rank          int
+	Precision     string
+	Text          string
+	Threads       int
+	JSON          bool
 }
 
-// benchReport is what was measured. Rates are tokens per second.
+// benchReport is what was measured on this machine; what was not asked for is left out.
 type benchReport struct {
-	Model        string      `json:"model"`
-	Architecture string      `json:"architecture"`
-	Quantisation string      `json:"quantisation"`
-	CPU          string      `json:"cpu"` // level of the arithmetic
-	Threads      int         `json:"threads"`
-	Training     benchRate   `json:"training"` // LoRA r 16 on all linear layers, packed rows of 128 tokens
-	Prefill      benchRate   `json:"prefill"`
-	Decode       []benchRate `json:"decode"`
+	Hone         string   `json:"hone"`
+	Model        string   `json:"model"`
+	Architecture string   `json:"architecture"`
+	Quantisation string   `json:"quantisation"`
+	CPU          string   `json:"cpu"`      // the model, as the system names it
+	Level        string   `json:"level"`    // of the kernels in use
+	Levels       []string `json:"levels"`   // that this build can run here
+	Features     []string `json:"features"` // of the CPU, those that kernels ask for
+	Threads      int      `json:"threads"`
+	Precision    struct {
+		Training string `json:"training"`
+		Decoding string `json:"decoding"`
+	} `json:"precision"`
+
+	// GFLOPS are medians of the product 2048×576×1536, by precision; Limits has their spread.
+	GFLOPS    map[string]float64   `json:"gflops,omitempty"`
+	Bandwidth float64              `json:"bandwidth_gbs,omitempty"` // median of a streaming read by all threads
+	Limits    map[string]benchRate `json:"limits,omitempty"`
+
+	// Tokens per second.
+	Train           *benchRate `json:"train,omitempty"`
+	TrainF32        *benchRate `json:"train_f32,omitempty"`
+	TrainChat       *benchRate `json:"train_chat,omitempty"`
+	Prefill         *benchRate `json:"prefill512,omitempty"`
+	Decode1         *benchRate `json:"decode1,omitempty"`
+	Decode8         *benchRate `json:"decode8,omitempty"`
+	Decode8Adapters *benchRate `json:"decode8_adapters8,omitempty"`
+
+	PeakMemory int64            `json:"peak_memory_bytes,omitempty"`  // of a process that trains as Train does
+	ColdStart  *benchRate       `json:"cold_start_seconds,omitempty"` // of a process, to the first token it prints
+	Products   []productRate    `json:"products,omitempty"`
+	Divergence *benchDivergence `json:"divergence,omitempty"`
 }
 
-// benchRate is one measurement.
+// benchRate is a figure over several runs.
 type benchRate struct {
-	Streams         int     `json:"streams,omitempty"`
-	Tokens          int     `json:"tokens"`
-	Seconds         float64 `json:"seconds"`
-	TokensPerSecond float64 `json:"tokens_per_second"`
+	Median float64 `json:"median"`
+	Min    float64 `json:"min"`
+	Max    float64 `json:"max"`
+	Runs   int     `json:"runs"`
+	Tokens int     `json:"tokens,omitempty"` // of one run
+	Limit  float64 `json:"limit,omitempty"`  // what the measured limits allow
+}
+
+// figure is one thing that can be measured.
+type figure struct {
+	name, about string
+	extra       bool                                // only when it is asked for
+	measure     func(*bench, context.Context) error // a method of bench
+}
+
+// figures lists them in the order they are measured: the limits first, which later ones are held against.
+func figures() []figure {
+	return []figure{
+		{"gflops", "products of 2048×576×1536", false, (*bench).gflops},
+		{"bandwidth", "streaming read", false, (*bench).bandwidth},
+		{"products", "every product of forward and backward", true, (*bench).products},
+		{"train", "LoRA training, every token supervised", false, (*bench).train},
+		{"train_f32", "LoRA training in f32", false, (*bench).trainF32},
+		{"train_chat", "LoRA training on short chats", false, (*bench).trainChat},
+		{"prefill512", "reading a prompt", false, (*bench).prefill},
+		{"decode1", "decoding, 1 stream", false, (*bench).decode1},
+		{"decode8", "decoding, 8 streams", false, (*bench).decode8},
+		{"decode8_adapters8", "decoding, 8 streams on 8 adapters", false, (*bench).decode8Adapters},
+		{"memory", "peak memory of training", false, (*bench).memory},
+		{"cold_start", "start to first token", false, (*bench).coldStart},
+		{"divergence", "what the fast paths cost", true, (*bench).divergence},
+	}
+}
+
+// bench is a measurement under way.
+type bench struct {
+	c     *benchCommand
+	m     *Main
+	model *opened
+	pool  *tensor.Pool // of the limits
+	r     *benchReport
+	say   func(string)
 }
 
 func (c *benchCommand) run(ctx context.Context, m *Main, args []string) error {
-	f := newFlags("bench", "[--model M] [flags]", "measures tokens per second of training, prefill and decode on this machine",
-		"hone bench", "hone bench --model smollm2-135m-instruct --threads 1 --json")
+	f := newFlags("bench", "[--model M] [flags]",
+		"measures this machine's limits, and tokens per second of training, prefill and decode against them",
+		"hone bench", "hone bench --json > results.json", "hone bench --only train,train_f32 --batch 4 --length 512 --rank 8")
 	f.StringVar(&c.Model, "model", "smollm2-135m-instruct", "`M`: model name, folder or file")
-	f.IntVar(&c.Tokens, "tokens", 1024, "tokens of a training step")
-	f.IntVar(&c.Steps, "steps", 3, "training steps measured, after one that is not")
-	f.IntVar(&c.Prompt, "prompt", 512, "tokens of the prompt that prefill reads")
-	f.IntVar(&c.Answer, "answer", 64, "tokens that decode writes for each stream")
+	var all []string
+	for _, x := range figures() {
+		all = append(all, x.name)
+	}
+	f.StringVar(&c.Only, "only", "", "`NAMES` of the figures to measure, with commas: "+strings.Join(all, ", ")+"; products and divergence are measured only when named")
+	f.IntVar(&c.Runs, "runs", 5, "timed runs of each figure, after one that is not timed")
+	f.BoolVar(&c.Quick, "quick", false, "small work and one run: shows that everything runs, measures little")
+	f.IntVar(&c.Batch, "batch", 8, "rows of a training step")
+	f.IntVar(&c.Length, "length", 256, "tokens of a row")
+	f.IntVar(&c.Rank, "rank", 16, "of adapters")
+	f.StringVar(&c.Precision, "precision", engine.AutoPrecision, "of training and decoding: f32, bf16, fixed, or auto, each one's default")
+	f.StringVar(&c.Text, "text", "", "`FILE` of text for divergence; otherwise what ships with hone")
 	f.IntVar(&c.Threads, "threads", 0, "threads to use; 0 is all")
 	f.BoolVar(&c.JSON, "json", false, "print JSON")
 	if _, err := f.parse(m, args, 0, 0); err != nil {
 		return err
 	}
-	if c.Tokens < 8 || c.Steps < 1 || c.Prompt < 1 || c.Answer < 1 {
-		return f.wrong("--tokens must be at least 8; --steps, --prompt and --answer at least 1")
+	for _, n := range []struct {
+		name         string
+		value, least int
+	}{{"runs", c.Runs, 1}, {"batch", c.Batch, 1}, {"length", c.Length, 2}, {"rank", c.Rank, 1}, {"threads", c.Threads, 0}} {
+		if n.value < n.least {
+			return f.wrong("--%s must be at least %d", n.name, n.least)
+		}
 	}
-	report, err := c.measure(ctx, m)
+	if _, err := engine.ParsePrecision(c.Precision, tensor.Single); err != nil {
+		return f.wrong("--precision: %w", err)
+	}
+	chosen, err := c.chosen(f, all)
+	if err != nil {
+		return err
+	}
+	if c.Quick {
+		c.Runs, c.Batch, c.Length = 1, min(c.Batch, 2), min(c.Length, 64)
+	}
+	report, err := c.measure(ctx, m, chosen)
 	if err != nil {
 		return err
 	}
 	if c.JSON {
-		return json.NewEncoder(m.Stdout).Encode(report)
+		out := json.NewEncoder(m.Stdout)
+		out.SetIndent("", "  ")
+		return out.Encode(report)
 	}
 	return printBench(m.Stdout, report)
 }
 
-// measure runs the three measurements one after the other.
-func (c *benchCommand) measure(ctx context.Context, m *Main) (*benchReport, error) {
-	model, err := openModel(c.Model, "", engine.LoadOptions{Threads: c.Threads})
+// chosen is the figures that --only names.
+func (c *benchCommand) chosen(f *flags, all []string) (chosen []figure, err error) {
+	wanted := map[string]bool{}
+	for name := range strings.SplitSeq(c.Only, ",") {
+		if name = strings.TrimSpace(name); name == "" {
+			continue
+		}
+		if !slices.Contains(all, name) {
+			return nil, f.wrong("--only: there is no figure %s%s; there are %s", name, didYouMean(name, all), strings.Join(all, ", "))
+		}
+		wanted[name] = true
+	}
+	for _, x := range figures() {
+		if wanted[x.name] || len(wanted) == 0 && !x.extra {
+			chosen = append(chosen, x)
+		}
+	}
+	return chosen, nil
+}
+
+// measure opens the model and measures the chosen figures one after the other.
+func (c *benchCommand) measure(ctx context.Context, m *Main, chosen []figure) (*benchReport, error) {
+	o := engine.LoadOptions{Threads: c.Threads}
+	if err := o.SetPrecision(c.Precision); err != nil {
+		return nil, err
+	}
+	model, err := openModel(c.Model, "", o)
 	if err != nil {
 		return nil, err
 	}
 	defer model.Close()
-	config := model.Base.Config()
-	if room := config.MaxPositions - c.Answer; c.Prompt > room {
-		if c.Prompt = room; room < 1 {
-			return nil, fmt.Errorf("the model's context of %d has no room for an answer of %d", config.MaxPositions, c.Answer)
-		}
-	}
-	r := &benchReport{Model: c.Model, Architecture: config.ModelType, Quantisation: model.Weights.Quantisation,
-		CPU: model.Base.Level(), Threads: model.Base.Threads()}
 	spin := startSpinner(m.Stderr)
 	defer spin.stop()
-	spin.say("training")
-	start := time.Now()
-	if r.Training.TokensPerSecond, err = trainingSpeed(ctx, model, c.Tokens, c.Steps); err != nil {
-		return nil, fmt.Errorf("training: %w", err)
-	}
-	r.Training.Tokens = c.Tokens * c.Steps
-	r.Training.Seconds = time.Since(start).Seconds()
-	spin.say("prefill")
-	if r.Prefill, err = prefill(ctx, model.Base, c.Prompt); err != nil {
-		return nil, fmt.Errorf("prefill: %w", err)
-	}
-	for _, streams := range []int{1, 4, 16} {
-		spin.say(fmt.Sprintf("decode, %d streams", streams))
-		rate, err := decode(ctx, model.Base, streams, c.Answer)
-		if err != nil {
-			return nil, fmt.Errorf("decode: %w", err)
+	b := &bench{c: c, m: m, model: model, pool: tensor.NewPool(c.Threads), say: spin.say}
+	defer b.pool.Close()
+	b.r = &benchReport{Hone: release, Model: c.Model, Architecture: model.Base.Config().ModelType, Quantisation: model.Weights.Quantisation,
+		CPU: cpuName(), Level: kernel.Level(), Levels: kernel.Levels(), Features: cpuFeatures(), Threads: model.Base.Threads()}
+	b.r.Precision.Training, b.r.Precision.Decoding = b.trainingPrecision().String(), model.Base.Precision().String()
+	for _, x := range chosen {
+		if err := ctx.Err(); err != nil {
+			return nil, err
 		}
-		r.Decode = append(r.Decode, rate)
+		spin.say(x.about)
+		if err := x.measure(b, ctx); err != nil {
+			return nil, fmt.Errorf("measure %s: %w", x.name, err)
+		}
 	}
-	return r, nil
+	if len(chosen) == 1 && chosen[0].name == "train" {
+		b.r.PeakMemory = peakMemory()
+	}
+	return b.r, nil
 }
 
-// trainingSpeed measures tokens per second of LoRA training steps of that many tokens, after one that is not counted.
-func trainingSpeed(ctx context.Context, model *opened, tokens, steps int) (float64, error) {
-	adapter, err := model.Base.NewAdapter(weights.AdapterConfig{R: 16, Alpha: 32, TargetRegex: weights.AllLinear}, 0)
-	if err != nil {
-		return 0, err
-	}
-	trainer, err := engine.NewTrainer(model.Base, adapter, engine.TrainerOptions{Packing: true})
-	if err != nil {
-		return 0, err
-	}
-	length := min(128, tokens, model.Base.Config().MaxPositions)
-	var rows []engine.Datum
-	for range max(1, tokens/length) {
-		ids := randomIDs(model.Base, length, uint64(len(rows)))
-		weights := make([]float32, length)
-		for i := range weights {
-			weights[i] = 1
-		}
-		rows = append(rows, engine.Datum{Tokens: ids, Weights: weights, Row: int64(len(rows))})
-	}
-	var start time.Time
-	for step := range steps + 1 {
-		if step == 1 {
-			start = time.Now()
-		}
-		if _, err := trainer.ForwardBackward(ctx, rows, step, nil); err != nil {
-			return 0, err
-		}
-		if _, err := trainer.Step(optim.AdamW{LearningRate: 1e-4, Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, MaxGradNorm: 1}); err != nil {
-			return 0, err
-		}
-	}
-	return float64(steps*len(rows)*length) / time.Since(start).Seconds(), nil
+// trainingPrecision is what --precision means in training.
+func (b *bench) trainingPrecision() tensor.Precision {
+	p, _ := engine.ParsePrecision(b.c.Precision, engine.TrainingPrecision()) // checked with the flags
+	return p
 }
 
-// prefill measures how fast a prompt is read, the first token of the answer included.
-func prefill(ctx context.Context, base *engine.Base, prompt int) (benchRate, error) {
-	for warm := true; ; warm = false {
-		s, err := base.NewStream(randomIDs(base, prompt, 1), nil, engine.Sampling{})
-		if err != nil {
-			return benchRate{}, err
+// times runs f once untimed and then so often as runs says, each after prepare, and returns the seconds in order.
+func (b *bench) times(ctx context.Context, prepare, f func() error) ([]float64, error) {
+	var took []float64
+	for i := range b.c.Runs + 1 {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		if prepare != nil {
+			if err := prepare(); err != nil {
+				return nil, err
+			}
 		}
 		start := time.Now()
-		err = untilToken(ctx, base, []*engine.Stream{s})
-		took := time.Since(start).Seconds()
-		s.Close()
-		if err != nil {
-			return benchRate{}, err
+		if err := f(); err != nil {
+			return nil, err
 		}
-		if !warm {
-			return benchRate{Tokens: prompt, Seconds: took, TokensPerSecond: float64(prompt) / took}, nil
+		if i > 0 {
+			took = append(took, time.Since(start).Seconds())
 		}
 	}
+	return took, nil
 }
 
-// decode measures how fast so many streams together write answers after short prompts.
-func decode(ctx context.Context, base *engine.Base, streams, answer int) (benchRate, error) {
-	all := make([]*engine.Stream, streams)
-	for i := range all {
-		s, err := base.NewStream(randomIDs(base, 8, uint64(i)), nil, engine.Sampling{})
-		if err != nil {
-			return benchRate{}, err
-		}
-		defer s.Close()
-		all[i] = s
+// rateOf turns the seconds of each run of so much work into a rate.
+func rateOf(work float64, seconds []float64) benchRate {
+	rates := make([]float64, len(seconds))
+	for i, s := range seconds {
+		rates[i] = work / s
 	}
-	if err := untilToken(ctx, base, all); err != nil {
-		return benchRate{}, err
-	}
-	out := make([]engine.Token, streams)
-	start := time.Now()
-	for range answer {
-		if err := base.Decode(ctx, all, out); err != nil {
-			return benchRate{}, err
-		}
-	}
-	took := time.Since(start).Seconds()
-	n := streams * answer
-	return benchRate{Streams: streams, Tokens: n, Seconds: took, TokensPerSecond: float64(n) / took}, nil
+	return spread(rates)
 }
 
-// untilToken decodes until every stream has read its prompt and given a token.
-func untilToken(ctx context.Context, base *engine.Base, streams []*engine.Stream) error {
-	out := make([]engine.Token, len(streams))
-	for {
-		if err := base.Decode(ctx, streams, out); err != nil {
-			return err
-		}
-		ready := true
-		for _, t := range out {
-			ready = ready && t.ID >= 0
-		}
-		if ready {
-			return nil
-		}
-	}
-}
-
-// randomIDs returns n token ids, the same for the same stream.
-func randomIDs(base *engine.Base, n int, stream uint64) []int32 {
-	r := rand.New(rand.NewPCG(1, stream))
-	ids := make([]int32, n)
-	for i := range ids {
-		ids[i] = r.Int32N(int32(base.Config().VocabSize))
-	}
-	return ids
-}
-
-// printBench writes the report for people.
-func printBench(out io.Writer, r *benchReport) error {
-	fmt.Fprintf(out, "%s (%s, %s), cpu %s, %d threads\n", r.Model, dash(r.Architecture), dash(r.Quantisation), r.CPU, r.Threads)
-	w := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
-	fmt.Fprintf(w, "training\t%.0f tokens/s\tLoRA r 16, all linear layers\n", r.Training.TokensPerSecond)
-	fmt.Fprintf(w, "prefill\t%.0f tokens/s\tprompt of %d\n", r.Prefill.TokensPerSecond, r.Prefill.Tokens)
-	for _, d := range r.Decode {
-		fmt.Fprintf(w, "decode\t%.0f tokens/s\t%d streams together\n", d.TokensPerSecond, d.Streams)
-	}
-	return w.Flush()
+// spread is the median, least and greatest of values.
+func spread(values []float64) benchRate {
+	sort.Float64s(values)
+	n := len(values)
+	return benchRate{Median: (values[(n-1)/2] + values[n/2]) / 2, Min: values[0], Max: values[n-1], Runs: n}
 }
