@@ -419,6 +419,24 @@ func fixedQ80AVX2_2(y *float32, ldy int, x *int32, stride int, scales *byte, wor
 func quantiseBlocksAVX2(dst *int32, x *float32, blocks int)
 
 //go:noescape
+func dotCacheAVX2(s *float32, q *float32, n int, k *float32, stride int, rows int)
+
+//go:noescape
+func addCacheAVX2_4(y *float32, p *float32, v *float32, stride int, rows int)
+
+//go:noescape
+func addCacheAVX2_1(y *float32, p *float32, v *float32, stride int, rows int)
+
+//go:noescape
+func dotCacheAVX512(s *float32, q *float32, n int, k *float32, stride int, rows int)
+
+//go:noescape
+func addCacheAVX512_4(y *float32, p *float32, v *float32, stride int, rows int)
+
+//go:noescape
+func addCacheAVX512_1(y *float32, p *float32, v *float32, stride int, rows int)
+
+//go:noescape
 func tileBF16AVX512_1x1(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool)
 
 //go:noescape
@@ -537,21 +555,3 @@ func tileBF16AVX2_3x1(c *float32, ldc int, a *float32, b *float32, bStride int, 
 
 //go:noescape
 func tileBF16AVX2_4x1(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool)
-
-//go:noescape
-func dotCacheAVX2(s *float32, q *float32, n int, k *float32, stride int, rows int)
-
-//go:noescape
-func addCacheAVX2_4(y *float32, p *float32, v *float32, stride int, rows int)
-
-//go:noescape
-func addCacheAVX2_1(y *float32, p *float32, v *float32, stride int, rows int)
-
-//go:noescape
-func dotCacheAVX512(s *float32, q *float32, n int, k *float32, stride int, rows int)
-
-//go:noescape
-func addCacheAVX512_4(y *float32, p *float32, v *float32, stride int, rows int)
-
-//go:noescape
-func addCacheAVX512_1(y *float32, p *float32, v *float32, stride int, rows int)
