@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"encoding/binary"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -216,14 +217,14 @@ func TestRowPairs(t *testing.T) {
 		for _, pairs := range []int{1, 2, 7, 31, 32, 33, 70} {
 			for panels := 1; panels < 6; panels++ {
 				for _, add := range []bool{false, true} {
-					checkRowPairs3(t, r, pairs, panels, add)
+					checkRowProducts(t, r, pairs, panels, add)
 				}
 			}
 		}
 	})
 }
 
-func checkRowPairs3(t *testing.T, r *rand.Rand, pairs, panels int, add bool) {
+func checkRowProducts(t *testing.T, r *rand.Rand, pairs, panels int, add bool) {
 	t.Helper()
 	values := 2 * pairs * PanelRows
 	stride := values + 3
@@ -261,5 +262,53 @@ func checkRowPairs3(t *testing.T, r *rand.Rand, pairs, panels int, add bool) {
 		}
 		sameBits(t, fmt.Sprintf("%s, %d pairs, %d panels, add %v", f.name, pairs, panels, add), y, want)
 		check()
+	}
+}
+
+// FuzzBF16 gives every implementation arbitrary bits to pack and to multiply, and asks for the generic form's.
+func FuzzBF16(f *testing.F) {
+	f.Add([]byte{}, uint8(0))
+	f.Add([]byte{0, 0, 0x80, 0x3f, 0, 0, 0xc0, 0x7f, 0, 0, 0x80, 0xff, 1, 0, 0, 0}, uint8(9))
+	f.Add([]byte("arbitrary text of more than sixty-four bytes, so that whole vectors and a tail take part"), uint8(30))
+	f.Fuzz(func(t *testing.T, data []byte, shape uint8) {
+		was := active
+		defer func() { active = was }()
+		n := min(len(data)/4, 300)
+		values := make([]float32, n+1)[1:]
+		for i := range values {
+			values[i] = math.Float32frombits(binary.LittleEndian.Uint32(data[4*i:]))
+		}
+		width := 1 + int(shape%8)
+		k := n / width
+		active = &generic
+		rows, columns := make([]float32, (k+1)/2*width), make([]float32, (k+1)/2*width)
+		PackBF16(rows, width, values, k, 1, width, k, 1)
+		PackBF16(columns, width, values, 1, width, width, k, 1)
+		mr, pairs := 1+int(shape/8)%4, n/(PanelRows+4)
+		a, b, start := values[:mr*pairs], values[4*pairs:][:pairs*PanelRows], values[:min(n, mr*PanelRows)]
+		sums := make([]float32, mr*PanelRows)
+		copy(sums, start)
+		TileBF16(sums, PanelRows, a, b, 0, mr, 1, pairs, true)
+		for _, active = range supported()[1:] {
+			got := make([]float32, len(rows))
+			PackBF16(got, width, values, k, 1, width, k, 1)
+			samePairs(t, active.name+" by rows", got, rows)
+			PackBF16(got, width, values, 1, width, width, k, 1)
+			samePairs(t, active.name+" by columns", got, columns)
+			c := make([]float32, mr*PanelRows)
+			copy(c, start)
+			TileBF16(c, PanelRows, a, b, 0, mr, 1, pairs, true)
+			sameBits(t, active.name, c, sums)
+		}
+	})
+}
+
+// samePairs fails unless got and want are equal bit for bit, NaN or not.
+func samePairs(t *testing.T, what string, got, want []float32) {
+	t.Helper()
+	for i := range want {
+		if math.Float32bits(got[i]) != math.Float32bits(want[i]) {
+			t.Fatalf("%s: pair %d is %08x, want %08x", what, i, math.Float32bits(got[i]), math.Float32bits(want[i]))
+		}
 	}
 }

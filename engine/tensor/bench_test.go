@@ -79,24 +79,6 @@ func BenchmarkDecode(b *testing.B) {
 	}
 }
 
-// BenchmarkLoRAGradient is the weight gradient of a rank-16 adapter, dA(16,576) += dhᵀ·x over 2048 tokens.
-func BenchmarkLoRAGradient(b *testing.B) {
-	const T, rank, in = 2048, 16, 576
-	r := rand.New(rand.NewPCG(1, 1))
-	dh, x, g := randomF32(r, T*rank), randomF32(r, T*in), make([]float32, rank*in)
-	for _, threads := range []int{1, 2} {
-		b.Run(fmt.Sprintf("threads=%d", threads), func(b *testing.B) {
-			p := NewPool(threads)
-			defer p.Close()
-			var ws Workspace
-			for b.Loop() {
-				Gemm(p, &ws, rank, in, T, 1, dh, 1, rank, x, in, 1, 1, g, in)
-			}
-			b.ReportMetric(2*T*rank*in*float64(b.N)/b.Elapsed().Seconds()/1e9, "GFLOP/s")
-		})
-	}
-}
-
 // BenchmarkNewMatrix measures repacking at load.
 func BenchmarkNewMatrix(b *testing.B) {
 	for _, d := range []DType{F32, BF16, Q8_0, Q4_1} {
