@@ -30,7 +30,7 @@ func main() {
 		<-signals // the second means now
 		os.Exit(exitSignal)
 	}()
-	m := &Main{Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Env: os.Getenv}
+	m := &Main{Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Env: os.Getenv, YieldTo: yieldTo}
 	if os.Args[0] == "./hone" {
 		m.Name = os.Args[0]
 	}
@@ -43,6 +43,8 @@ type Main struct {
 	Stdout, Stderr io.Writer
 	Env            func(string) string
 	Name           string // how the program was called, for commands it suggests; "": hone
+
+	YieldTo func(niceness int) error // lowers the process's priority; nil: it is not ours to lower
 }
 
 // name is how to call the program again.

@@ -17,12 +17,19 @@ type trainCommand struct {
 	Resume    bool
 	Overwrite bool
 	JSON      bool
+	Nice      int
 }
 
 func (c *trainCommand) run(ctx context.Context, m *Main, args []string) error {
+	c.Nice = 10
 	config, err := c.parse(m, args)
 	if err != nil {
 		return err
+	}
+	if c.Nice > 0 && m.YieldTo != nil {
+		if err := m.YieldTo(c.Nice); err != nil {
+			fmt.Fprintf(m.Stderr, "%v\n", err)
+		}
 	}
 	summary, err := train(ctx, m, config, tune.RunOptions{Resume: c.Resume, Overwrite: c.Overwrite}, c.JSON)
 	if err != nil {
@@ -66,12 +73,16 @@ func (c *trainCommand) flags(config *tune.SFT) *flags {
 	f.BoolVar(&c.Resume, "resume", c.Resume, "go on from the run's last checkpoint; start afresh if there is none, do nothing if it is finished")
 	f.BoolVar(&c.Overwrite, "overwrite", c.Overwrite, "start afresh in a folder that holds a run, and remove what that left")
 	f.BoolVar(&c.JSON, "json", c.JSON, "print JSON, an event a line")
+	f.IntVar(&c.Nice, "nice", c.Nice, "niceness to train at, 0 to 19: above 0 other work on the machine, such as a server, goes first (Linux)")
 	config.Flags(f.FlagSet)
 	return f
 }
 
 // check says what is wrong with the settings before anything is opened.
 func (c *trainCommand) check(f *flags, config tune.SFT) error {
+	if c.Nice < 0 || c.Nice > 19 {
+		return f.wrong("--nice %d: use 0 to 19", c.Nice)
+	}
 	if c.Resume && c.Overwrite {
 		return f.wrong("--resume and --overwrite exclude each other")
 	}
