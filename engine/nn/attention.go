@@ -100,9 +100,7 @@ func (a *Attention) forwardBlock(ws *tensor.Workspace, out, q []float32, t seque
 	o := out[t.q0*w+h*a.E:]
 	if t.n == 1 {
 		clear(o[:a.E])
-		for j, pj := range p {
-			kernel.Axpy(o[:a.E], pj, t.v[(lo+j)*kw+g*a.E:][:a.E])
-		}
+		kernel.AddRows(o[:a.E], p, t.v[lo*kw+g*a.E:], kw)
 		return
 	}
 	tensor.Gemm(nil, ws, t.n, a.E, n, 1, p, n, 1, t.v[lo*kw+g*a.E:], kw, 1, 0, o, w)
@@ -119,9 +117,8 @@ func (a *Attention) probabilities(ws *tensor.Workspace, q []float32, t sequence,
 	qh, kh := q[t.q0*w+h*a.E:], t.k[lo*kw+g*a.E:]
 	p = ws.F32(t.n * n)
 	if t.n == 1 {
-		for j := range p {
-			p[j] = a.Scale * kernel.Dot(qh[:a.E], kh[j*kw:j*kw+a.E])
-		}
+		kernel.DotRows(p, qh[:a.E], kh, kw)
+		kernel.Scale(p, a.Scale)
 	} else {
 		tensor.Gemm(nil, ws, t.n, n, a.E, a.Scale, qh, w, 1, kh, 1, kw, 0, p, n)
 	}

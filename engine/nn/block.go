@@ -32,9 +32,7 @@ func (m *SelfAttention) Forward(c *Call, y, x []float32) (s attnSaved) {
 		m.splitForward(c, x, &s)
 	} else {
 		s.uq, s.uk, s.uv = m.Q.Inner(c), m.K.Inner(c), m.V.Inner(c)
-		m.Q.Forward(c, s.q, x, s.uq)
-		m.K.Forward(c, s.k, x, s.uk)
-		m.V.Forward(c, s.v, x, s.uv)
+		c.project(x, projection{m.Q, s.q, s.uq}, projection{m.K, s.k, s.uk}, projection{m.V, s.v, s.uv})
 	}
 	if m.QNorm != nil {
 		s.qraw, s.kraw = s.q, s.k
@@ -143,8 +141,7 @@ func (m *MLP) Forward(c *Call, y, x []float32) (s mlpSaved) {
 		m.splitForward(c, x, s)
 	} else {
 		s.ug, s.uu = m.Gate.Inner(c), m.Up.Inner(c)
-		m.Gate.Forward(c, s.gate, x, s.ug)
-		m.Up.Forward(c, s.up, x, s.uu)
+		c.project(x, projection{m.Gate, s.gate, s.ug}, projection{m.Up, s.up, s.uu})
 	}
 	// The activation is scratch: the backward pass makes it again, which is cheaper than holding it.
 	mark := c.WS.Mark()

@@ -35,6 +35,8 @@ type Call struct {
 	blocks  []blockSaved
 	seqs    []sequence
 	queries []sequence
+
+	products []tensor.Product
 }
 
 // Segment is one sequence's rows [Start, End) in a call. Rows attend to earlier rows of their own segment, to

@@ -23,6 +23,39 @@ func (l *Linear) Out() int { return l.W.M.Rows }
 // belongs to Backward.
 func (l *Linear) Forward(c *Call, y, x, u []float32) {
 	tensor.MulTAt(c.Forward, c.Pool, c.WS, y, x, c.T, l.W.M, false)
+	l.finish(c, y, x, u)
+}
+
+// projection is one Linear of several that read the same input.
+type projection struct {
+	l    *Linear
+	y, u []float32
+}
+
+// project runs the Forward of each projection of x (T, in). In fixed point the input is rounded once for all, and
+// the products share a pass of the pool; the bits are those of separate ones.
+func (c *Call) project(x []float32, ps ...projection) {
+	if c.Forward != tensor.Fixed {
+		for _, p := range ps {
+			p.l.Forward(c, p.y, x, p.u)
+		}
+		return
+	}
+	mark := c.WS.Mark()
+	acts := tensor.Quantise(c.Pool, c.WS, x, c.T, ps[0].l.In())
+	c.products = c.products[:0]
+	for _, p := range ps {
+		c.products = append(c.products, tensor.Product{Y: p.y, W: p.l.W.M})
+	}
+	tensor.MulTEach(c.Pool, c.WS, acts, false, c.products...)
+	c.WS.Release(mark)
+	for _, p := range ps {
+		p.l.finish(c, p.y, x, p.u)
+	}
+}
+
+// finish adds to the product y what the bias and the adapters give.
+func (l *Linear) finish(c *Call, y, x, u []float32) {
 	if l.Bias != nil {
 		n := l.Out()
 		c.rows(c.T, func(lo, hi int) {
