@@ -116,6 +116,9 @@ func (b *Base) LoadAdapter(dir string) (*Adapter, error) {
 		}
 		a.mods.LoRA[i] = &nn.LoRA{R: p.R, Scale: float32(p.Scale), Dropout: float32(files.Config.Dropout), A: weights.AsF32(p.A), B: weights.AsF32(p.B)}
 	}
+	if err := a.freeze(); err != nil {
+		return nil, fmt.Errorf("load adapter %s: %w", dir, err)
+	}
 	if len(files.Pairs) == 0 {
 		return nil, fmt.Errorf("load adapter %s: it holds no tensors", dir)
 	}
@@ -169,6 +172,19 @@ func (a *Adapter) Save(dir string, facts weights.Facts) error {
 
 // Config is the adapter's PEFT configuration.
 func (a *Adapter) Config() weights.AdapterConfig { return a.cfg }
+
+// freeze lays the adapter out for decoding at the base's precision; a trainer thaws it.
+func (a *Adapter) freeze() error {
+	for i, l := range a.mods.LoRA {
+		if l != nil {
+			lin := a.base.dec.Linears[i]
+			if err := l.Freeze(lin.In(), lin.Out(), a.base.prec); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
 
 // modules is the adapter's layers, nil for a nil adapter.
 func (a *Adapter) modules() *nn.Adapter {

@@ -91,7 +91,7 @@ func (b *Base) SHA256() (string, error) { return b.model.SHA256() }
 // Threads is how many threads a pass uses.
 func (b *Base) Threads() int { return b.pool.Threads() }
 
-// Level names the kernels in use: generic, avx2 or avx512. Bits depend on it.
+// Level names the kernels in use, as kernel.Level does. Bits depend on it.
 func (b *Base) Level() string { return kernel.Level() }
 
 // Bytes is what the matrices take in memory.

@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"testing"
 
+	"hone/engine/tensor"
 	"hone/engine/weights"
 	"hone/internal/golden"
 )
@@ -195,7 +196,14 @@ func TestCachedEqualsUncached(t *testing.T) {
 
 // TestBatchMatesDoNotMatter decodes sampled streams with different adapters alone and together.
 func TestBatchMatesDoNotMatter(t *testing.T) {
-	b := tiny(t, "qwen3", 2)
+	for _, prec := range []tensor.Precision{tensor.Single, tensor.Half, tensor.Fixed} {
+		t.Run(prec.String(), func(t *testing.T) {
+			batchMates(t, openBase(t, golden.Path(t, "arch/qwen3"), LoadOptions{Threads: 2, Precision: prec}))
+		})
+	}
+}
+
+func batchMates(t *testing.T, b *Base) {
 	var adapters [3]*Adapter
 	for i := 1; i < 3; i++ {
 		a, err := b.LoadAdapter(golden.Path(t, "arch/qwen3/adapter_"+[]string{"", "init", "after10"}[i]))

@@ -92,7 +92,7 @@ func (b *Base) backHead(c *nn.Call, dh, h []float32, ts []target, coef func(i in
 		})
 		tensor.MulAt(c.Backward, c.Pool, c.WS, dhs, out, len(part), b.dec.Head.M, false)
 		if gw != nil {
-			tensor.Gemm(c.Pool, c.WS, v, d, len(part), 1, out, 1, v, hs, d, 1, 1, gw, d)
+			tensor.GemmAt(c.Backward, c.Pool, c.WS, v, d, len(part), 1, out, 1, v, hs, d, 1, 1, gw, d)
 		}
 		for i, t := range part {
 			kernel.Add(dh[t.row*d:(t.row+1)*d], dhs[i*d:(i+1)*d])

@@ -61,6 +61,7 @@ func (t *Trainer) trainAdapter() {
 		if l == nil {
 			continue
 		}
+		l.Thaw()
 		lin := t.base.dec.Linears[i]
 		a, b := peftNames(lin.Name)
 		t.grads.LoRA[i].A = t.slot(a, l.A, nil, l.R, lin.In())

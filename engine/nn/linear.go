@@ -76,7 +76,7 @@ func (l *Linear) Backward(c *Call, dx, dy, x, u []float32, add bool) {
 	l.backLoRA(c, dx, dy, x, u)
 	n, in := l.Out(), l.In()
 	if g := c.Grads.of(l.W); g != nil {
-		tensor.Gemm(c.Pool, c.WS, n, in, c.T, 1, dy, 1, n, x, in, 1, 1, g, in)
+		tensor.GemmAt(c.Backward, c.Pool, c.WS, n, in, c.T, 1, dy, 1, n, x, in, 1, 1, g, in)
 	}
 	if g := c.Grads.of(l.Bias); g != nil {
 		for t := range c.T {

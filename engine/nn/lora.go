@@ -1,8 +1,10 @@
 package nn
 
 import (
+	"encoding/binary"
 	"math/bits"
 
+	"hone/engine/kernel"
 	"hone/engine/tensor"
 )
 
@@ -18,7 +20,32 @@ type LoRA struct {
 	A       []float32 // (r, in)
 	B       []float32 // (out, r)
 	Dropout float32   // probability of dropping an input element in training
+
+	a, b *tensor.Matrix // A and B laid out for products, where Freeze has done so
 }
+
+// Freeze lays A and B out for inference, rounded to bf16 unless prec is f32. Thaw must come before they change.
+func (l *LoRA) Freeze(in, out int, prec tensor.Precision) error {
+	lay := func(rows, cols int, x []float32) (*tensor.Matrix, error) {
+		if prec == tensor.Single {
+			return tensor.FromF32(rows, cols, x), nil
+		}
+		half := make([]byte, 0, 2*len(x))
+		for _, v := range x {
+			half = binary.LittleEndian.AppendUint16(half, kernel.RoundBF16(v))
+		}
+		return tensor.NewMatrix(tensor.BF16, rows, cols, half)
+	}
+	var err error
+	if l.a, err = lay(l.R, in, l.A); err != nil {
+		return err
+	}
+	l.b, err = lay(out, l.R, l.B)
+	return err
+}
+
+// Thaw forgets what Freeze laid out.
+func (l *LoRA) Thaw() { l.a, l.b = nil, nil }
 
 // Dropout names the masks of one training step. A mask depends on (Seed, Step, dataset row, module, position)
 // and the element's index alone, so it does not change with packing, micro-batches or threads.
@@ -128,8 +155,13 @@ func (l *Linear) Inner(c *Call) []float32 {
 // where the caller keeps them.
 func (l *Linear) addLoRA(c *Call, y, x, u []float32) {
 	in, out := l.In(), l.Out()
-	var buf [8]group
-	for _, g := range c.groups(l.ID, buf[:]) {
+	var buf [16]group
+	gs := c.groups(l.ID, buf[:])
+	if !c.Keep() && len(gs) > 0 && gs[0].lora.a != nil {
+		l.addFrozen(c, y, x, gs)
+		return
+	}
+	for _, g := range gs {
 		r, n := g.lora.R, g.hi-g.lo
 		mark := c.WS.Mark()
 		ug := u
@@ -141,6 +173,26 @@ func (l *Linear) addLoRA(c *Call, y, x, u []float32) {
 		tensor.GemmAt(c.Forward, c.Pool, c.WS, n, out, r, g.lora.Scale, ug, r, 1, g.lora.B, 1, r, 1, y[g.lo*out:g.hi*out], out)
 		c.WS.Release(mark)
 	}
+}
+
+// addFrozen is addLoRA for frozen adapters. Several groups of rows, as many streams with adapters of their own, go to
+// the workers a group at a time.
+func (l *Linear) addFrozen(c *Call, y, x []float32, gs []group) {
+	in, out := l.In(), l.Out()
+	add := func(g group, p *tensor.Pool, ws *tensor.Workspace) {
+		n, r := g.hi-g.lo, g.lora.R
+		mark := ws.Mark()
+		u := ws.F32(n * r)
+		tensor.MulTAt(c.Forward, p, ws, u, x[g.lo*in:g.hi*in], n, g.lora.a, false)
+		kernel.Scale(u, g.lora.Scale)
+		tensor.MulTAt(c.Forward, p, ws, y[g.lo*out:g.hi*out], u, n, g.lora.b, true)
+		ws.Release(mark)
+	}
+	if len(gs) == 1 {
+		add(gs[0], c.Pool, c.WS)
+		return
+	}
+	c.Pool.Run(len(gs), func(i, worker int) { add(gs[i], nil, c.Scratch[worker]) })
 }
 
 // backLoRA accumulates the adapter's gradients for the output gradient dy (T, out) and adds its part to dx
