@@ -6,7 +6,7 @@ LINT      := .tools/golangci-lint
 LINT_AT   := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 MAX_BYTES := 31457280 # 30 MiB: the program must stay small enough to copy about
 
-.PHONY: build demo test check fmt vet lint race purego cross size bench clean
+.PHONY: build demo test check fmt vet lint race purego cross size bench bench-peers clean
 
 build: ## the program, as ./hone
 	$(GO) build -o hone ./cmd/hone
@@ -45,8 +45,14 @@ cross: ## another processor, another system
 size: build
 	@bytes=$$(wc -c < hone); echo "hone is $$bytes bytes"; test $$bytes -lt $(MAX_BYTES)
 
-bench: build ## tokens per second here
-	./hone bench
+bench: build ## limits and tokens per second here, into bench/RESULTS.md
+	./hone bench --model "$${HONE_MODEL:-smollm2-135m-instruct}" --json --only all > bench/results.json.part || { rm -f bench/results.json.part; exit 1; }
+	mv bench/results.json.part bench/results.json
+	$(GO) run ./bench
+
+bench-peers: build ## the same work on PyTorch and llama.cpp, into bench/RESULTS.md; bench/README.md says what it wants
+	test -f bench/results.json || $(MAKE) bench
+	bench/peers/run.sh; status=$$?; $(GO) run ./bench && exit $$status
 
 clean:
 	rm -rf hone .tools demo-run

