@@ -70,16 +70,17 @@ func markdown(r *results, p *peers) string {
 func (p *peers) markdown(w *strings.Builder) {
 	fmt.Fprint(w, "\n## hone against other programs\n\nThe same work in turn on this machine. A ratio above 1 means that hone is better; its extremes are those of single rounds.\n\n")
 	const head = "| figure | hone, median (min – max) | other, median (min – max) | ratio (min – max) | rounds | target |\n|---|---|---|---|---|---|\n"
-	fmt.Fprint(w, head)
-	for _, c := range p.Comparisons {
-		if c.Unit != "GFLOP/s" {
-			c.markdown(w)
+	for _, products := range []bool{false, true} {
+		before := head
+		if products {
+			before = "\n### Products\n\n" + head
 		}
-	}
-	fmt.Fprint(w, "\n### Products\n\n", head)
-	for _, c := range p.Comparisons {
-		if c.Unit == "GFLOP/s" {
-			c.markdown(w)
+		for _, c := range p.Comparisons {
+			if (c.Unit == "GFLOP/s") == products {
+				fmt.Fprint(w, before)
+				c.markdown(w)
+				before = ""
+			}
 		}
 	}
 	if a := p.Accuracy; a != nil {

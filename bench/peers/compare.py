@@ -6,6 +6,7 @@ import glob
 import importlib.metadata
 import json
 import os
+import re
 import statistics
 import subprocess
 import sys
@@ -33,11 +34,11 @@ def say(text):
     print(f"[{time.strftime('%H:%M:%S')}] {text}", file=sys.stderr, flush=True)
 
 
-def check(args, **more):
+def check(args, errors_too=False, **more):
     run = subprocess.run(args, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT, **more)
     if run.returncode:
         raise RuntimeError(f"{' '.join(args[:3])} …: exit {run.returncode}\n{run.stderr[-2000:]}")
-    return run.stdout
+    return run.stdout + run.stderr * errors_too
 
 
 def bench(*figures, runs=1, **flags):
@@ -168,8 +169,9 @@ def products():
         add(f"{p['m']}×{p['k']}×{p['n']} {p['direction']}, {p['precision']}", "GFLOP/s", "PyTorch", [h[i] for h in hones], [q[i] for q in peers], target)
 
 
-def llama(program, *args):
-    return check([os.path.join(LLAMA, program), "-t", str(os.cpu_count()), *args], env=dict(os.environ, LD_LIBRARY_PATH=LLAMA))
+def llama(program, *args, errors_too=False):
+    """Runs a program of llama.cpp. Some print their figures as part of their log."""
+    return check([os.path.join(LLAMA, program), "-t", str(os.cpu_count()), *args], errors_too, env=dict(os.environ, LD_LIBRARY_PATH=LLAMA))
 
 
 def formats():
@@ -195,8 +197,8 @@ def inference():
         for q in prefills:
             for x in json.loads(llama("llama-bench", "-m", files[q], "-p", prompt, "-n", answer if q == "Q4_1" else "0", "-r", "1", "-o", "json")):
                 (decodes if x["n_gen"] else prefills[q]).append(x["avg_ts"])
-        for line in llama("llama-batched-bench", "-m", files["Q4_1"], "-c", "8192", "-npp", "16", "-ntg", answer, "-npl", "8").splitlines():
-            cells = [c.strip() for c in line.strip("| \n").split("|")]
+        for line in llama("llama-batched-bench", "-m", files["Q4_1"], "-c", "8192", "-npp", "16", "-ntg", answer, "-npl", "8", errors_too=True).splitlines():
+            cells = [c.strip() for c in line[line.find("|") + 1:].split("|")]
             if len(cells) > 7 and cells[2] == "8":  # PP, TG, B, N_KV, T_PP, S_PP, T_TG, S_TG, …
                 eights.append(float(cells[7]))
     best = max(prefills, key=lambda q: statistics.median(prefills[q]))
@@ -246,14 +248,12 @@ def divergence():
     chunks = "1" if o.quick else "10"
     llama("llama-perplexity", "-m", files["F16"], "-f", path, "-c", "512", "--chunks", chunks, "--kl-divergence-base", base)
     for q in ("Q4_1", "Q8_0", "BF16"):
-        run = subprocess.run([os.path.join(LLAMA, "llama-perplexity"), "-m", files[q], "-f", path, "-c", "512", "--chunks", chunks,
-                              "--kl-divergence-base", base, "--kl-divergence"], capture_output=True, text=True, env=dict(os.environ, LD_LIBRARY_PATH=LLAMA))
-        for line in (run.stdout + run.stderr).splitlines():
-            key, _, rest = line.partition(":")
-            if key.split() == ["Mean", "KLD"]:
-                theirs.setdefault(q, {})["mean_kl"] = float(rest.split()[0])
-            elif key.startswith("Same top"):
-                theirs.setdefault(q, {})["top1_agreement"] = float(rest.split()[0]) / 100
+        text = llama("llama-perplexity", "-m", files[q], "-f", path, "-c", "512", "--chunks", chunks,
+                     "--kl-divergence-base", base, "--kl-divergence", errors_too=True)
+        kl, top = re.search(r"Mean\s+KLD:\s*([\d.eE+-]+)", text), re.search(r"Same top p?:\s*([\d.]+)", text)
+        if not kl or not top:
+            raise RuntimeError(f"llama-perplexity on {q} printed no divergence")
+        theirs[q] = {"mean_kl": float(kl[1]), "top1_agreement": float(top[1]) / 100}
     os.remove(base)
     report["divergence"]["llama.cpp against F16"] = theirs
     save()
