@@ -46,6 +46,7 @@ size: build
 	@bytes=$$(wc -c < hone); echo "hone is $$bytes bytes"; test $$bytes -lt $(MAX_BYTES)
 
 bench: build ## limits and tokens per second here, into bench/RESULTS.md
+	test -n "$$HONE_MODEL" || ./hone pull smollm2-135m-instruct
 	./hone bench --model "$${HONE_MODEL:-smollm2-135m-instruct}" --json --only all > bench/results.json.part || { rm -f bench/results.json.part; exit 1; }
 	mv bench/results.json.part bench/results.json
 	$(GO) run ./bench
