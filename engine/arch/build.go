@@ -26,7 +26,7 @@ func Build(c *Config, m *weights.Model, o Options) (*nn.Decoder, error) {
 	if !ok {
 		return nil, fmt.Errorf("config: model_type %q is not supported", c.ModelType)
 	}
-	b := &builder{Config: c, model: m, opts: o, dec: &nn.Decoder{EmbedScale: 1, LogitScale: 1}, used: map[string]bool{}}
+	b := &builder{Config: c, model: m, opts: o, dec: &nn.Decoder{EmbedScale: 1, LogitScale: 1, Pad: c.pad()}, used: map[string]bool{}}
 	d := f.build(b)
 	b.fill()
 	if len(b.errs) > 0 {

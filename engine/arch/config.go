@@ -30,6 +30,8 @@ type Config struct {
 	AttnBias     bool    `json:"attention_bias"`
 	MLPBias      bool    `json:"mlp_bias"`
 
+	PadToken *int64 `json:"pad_token_id"` // its embedding is not trained from inputs, as in PyTorch
+
 	RopeTheta      *float64        `json:"rope_theta"`
 	RopeScaling    json.RawMessage `json:"rope_scaling"`
 	RopeParameters json.RawMessage `json:"rope_parameters"`
@@ -200,6 +202,14 @@ func (c *Config) tied(byDefault bool) bool {
 		return byDefault
 	}
 	return *c.Tied
+}
+
+// pad is the padding token's id, -1 where there is none.
+func (c *Config) pad() int32 {
+	if c.PadToken == nil || *c.PadToken < 0 || *c.PadToken >= int64(c.VocabSize) {
+		return -1
+	}
+	return int32(*c.PadToken)
 }
 
 // window is the sliding window, 0 where there is none.

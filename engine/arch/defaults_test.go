@@ -92,6 +92,18 @@ func TestLlama3OriginalLength(t *testing.T) {
 	}
 }
 
+func TestPadToken(t *testing.T) {
+	for extra, want := range map[string]int32{``: -1, `"pad_token_id":null`: -1, `"pad_token_id":3`: 3, `"pad_token_id":-1`: -1, `"pad_token_id":64`: -1} {
+		c, err := ParseConfig(llamaConfig(extra))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.pad() != want {
+			t.Errorf("%q: padding token %d, want %d", extra, c.pad(), want)
+		}
+	}
+}
+
 func TestConfigOddities(t *testing.T) {
 	if _, err := ParseConfig(llamaConfig(`"model_type":"smollm3","no_rope_layers":[1,0,1,1]`)); err != nil {
 		t.Errorf("no_rope_layers with more entries than layers: %v", err)

@@ -110,6 +110,7 @@ func (b *Block) unjoin(c *Call, dy, d, y []float32, m *RMSNorm) {
 type Decoder struct {
 	Embed      *Param  // (V, D)
 	EmbedScale float32 // factor of an embedding
+	Pad        int32   // id whose embedding gets no gradient from where it is read; -1: none
 	Blocks     []*Block
 	Norm       *RMSNorm
 	Head       *Param  // (V, D); the same as Embed where they are tied
@@ -188,6 +189,9 @@ func (d *Decoder) Backward(c *Call, dh []float32, p Pass) {
 	}
 	n := d.Hidden()
 	for t, id := range p.ids {
+		if id == d.Pad {
+			continue
+		}
 		kernel.Axpy(g[int(id)*n:(int(id)+1)*n], d.EmbedScale, dh[t*n:(t+1)*n])
 	}
 }
