@@ -8,20 +8,25 @@ import (
 	"hone/engine/tensor"
 )
 
-// divergence holds a precision against f32 on the reference texts: the mean Kullback-Leibler divergence of the next
-// token (of the 200 most probable ones, which hold nearly all of it), and how often the most probable token is the same.
-func divergence(t *testing.T, prec tensor.Precision) (kl, agree float64) {
-	f, p := openBase(t, testModel(t), LoadOptions{}), openBase(t, testModel(t), LoadOptions{Precision: prec})
-	n := 0
+// scores are the k most probable next tokens at every position of the reference texts, at a precision.
+func scores(t *testing.T, prec tensor.Precision, k int) (all []Scored) {
+	b := openBase(t, testModel(t), LoadOptions{Precision: prec})
 	for _, c := range smolCases(t) {
-		want, err := f.Score(context.Background(), c.IDs, nil, 200)
+		s, err := b.Score(context.Background(), c.IDs, nil, k)
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := p.Score(context.Background(), c.IDs, nil, 2000)
-		if err != nil {
-			t.Fatal(err)
-		}
+		all = append(all, s)
+	}
+	return all
+}
+
+// divergence holds a precision against f32: the mean Kullback-Leibler divergence of the next token (of the most
+// probable ones in exact, which hold nearly all of it), and how often the most probable token is the same.
+func divergence(t *testing.T, exact []Scored, prec tensor.Precision) (kl, agree float64) {
+	n := 0
+	for i, got := range scores(t, prec, 2000) {
+		want := exact[i]
 		for i := range want.Top {
 			theirs := map[int32]float32{}
 			for _, x := range got.Top[i] {
@@ -42,11 +47,15 @@ func divergence(t *testing.T, prec tensor.Precision) (kl, agree float64) {
 }
 
 func TestPrecisionsStayClose(t *testing.T) {
+	if testing.Short() {
+		t.Skip("scores every reference text three times")
+	}
+	exact := scores(t, tensor.Single, 200)
 	for _, c := range []struct {
 		prec      tensor.Precision
 		kl, agree float64
 	}{{tensor.Half, 1e-3, 0.98}, {tensor.Fixed, 1e-5, 0.995}} {
-		kl, agree := divergence(t, c.prec)
+		kl, agree := divergence(t, exact, c.prec)
 		t.Logf("%v: KL %.2g, equal top tokens %.4f", c.prec, kl, agree)
 		if !(kl <= c.kl && agree >= c.agree) {
 			t.Errorf("%v: KL %.2g and %.4f equal top tokens, want at most %v and at least %v", c.prec, kl, agree, c.kl, c.agree)

@@ -50,6 +50,9 @@ func smolCases(t testing.TB) (cs []smolCase) {
 
 // TestSmolLM2Score compares log-probabilities of given tokens and of the five best.
 func TestSmolLM2Score(t *testing.T) {
+	if testing.Short() {
+		t.Skip("scores every reference text")
+	}
 	b := openBase(t, testModel(t), LoadOptions{})
 	for _, c := range smolCases(t) {
 		s, err := b.Score(context.Background(), c.IDs, nil, 5)
@@ -78,6 +81,9 @@ func TestSmolLM2Score(t *testing.T) {
 // TestSmolLM2Greedy compares greedy continuations up to the first narrow choice, one stream at a time and all
 // together: the two must be equal to the bit.
 func TestSmolLM2Greedy(t *testing.T) {
+	if testing.Short() {
+		t.Skip("decodes every reference text twice")
+	}
 	b := openBase(t, testModel(t), LoadOptions{})
 	cases := smolCases(t)
 	var all []*Stream
