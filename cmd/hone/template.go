@@ -59,6 +59,9 @@ func (c *templateCommand) run(_ context.Context, m *Main, args []string) error {
 	if err != nil {
 		return fmt.Errorf("read %s: %w", inputName(c.Data), err)
 	}
+	if len(data) == 0 {
+		return fmt.Errorf("%s: is empty; want a JSON object with the variables, {} for none", inputName(c.Data))
+	}
 	text, err := t.RenderData(data, now)
 	if err != nil {
 		return fmt.Errorf("%s: %w", inputName(c.Data), err)
