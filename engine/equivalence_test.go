@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"testing"
 
 	"hone/engine/tensor"
@@ -374,21 +375,25 @@ func TestAdapterRoundTrip(t *testing.T) {
 	}
 }
 
-// TestStepAllocatesLittle bounds what a training step takes from the heap once its arenas have grown.
+// TestStepAllocatesLittle bounds what a training step takes from the heap once its arenas have grown. A worker's arena
+// grows when the worker first gets a task, which may be in any step: so it is the median step that counts.
 func TestStepAllocatesLittle(t *testing.T) {
 	b := tiny(t, "llama", 2)
 	rows := rowsOfLengths(9)
 	tr, _ := train(t, b, rows, TrainerOptions{Packing: true}, 0.1, 2)
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
-	for s := range 10 {
+	var taken []uint64
+	for s := range 11 {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
 		step(t, tr, rows, s)
+		runtime.ReadMemStats(&after)
+		taken = append(taken, after.TotalAlloc-before.TotalAlloc)
 	}
-	runtime.ReadMemStats(&after)
-	if got := (after.TotalAlloc - before.TotalAlloc) / 10; got > 64<<10 {
-		t.Errorf("a step of %d tokens allocates %d bytes", totals(rows).Tokens, got)
+	slices.Sort(taken)
+	if got := taken[len(taken)/2]; got > 64<<10 {
+		t.Errorf("a step of %d tokens allocates %d bytes; all steps: %d", totals(rows).Tokens, got, taken)
 	} else {
-		t.Logf("a step allocates %d bytes", got)
+		t.Logf("steps allocate %d bytes", taken)
 	}
 }
 
