@@ -77,7 +77,11 @@ func takeApart(run []spelled, r rune, i, j int, form norm.Form) []spelled {
 	p := form.Properties(b[:utf8.EncodeRune(b[:], r)])
 	d := p.Decomposition()
 	if d == nil || decomposedSince(r) {
-		return append(run, spelled{r, p.CCC(), i, j})
+		class := p.CCC()
+		if class != 0 && markedSince(r) {
+			class = 0
+		}
+		return append(run, spelled{r, class, i, j})
 	}
 	for len(d) > 0 {
 		q, n := utf8.DecodeRune(d)
@@ -168,4 +172,30 @@ func decomposedSince(r rune) bool {
 		return true
 	}
 	return false
+}
+
+// markedSince says whether r, a mark by x/text, came after the Unicode version that the reference normalises by,
+// for which it is a letter that no mark moves past.
+func markedSince(r rune) bool {
+	_, found := slices.BinarySearchFunc(marksSince, r, func(m [2]rune, r rune) int {
+		switch {
+		case m[1] < r:
+			return -1
+		case m[0] > r:
+			return 1
+		}
+		return 0
+	})
+	return found
+}
+
+// marksSince is the code points of markedSince as ranges, ascending, measured against the reference one by one.
+var marksSince = [][2]rune{
+	{0x7FD, 0x7FD}, {0x898, 0x89F}, {0x8CA, 0x8D3}, {0x9FE, 0x9FE}, {0xC3C, 0xC3C}, {0xD3B, 0xD3C}, {0xEBA, 0xEBA},
+	{0x1715, 0x1715}, {0x1ABF, 0x1ACE}, {0x1DF6, 0x1DFA}, {0xA82C, 0xA82C}, {0x10D24, 0x10D27}, {0x10EAB, 0x10EAC},
+	{0x10EFD, 0x10EFF}, {0x10F46, 0x10F50}, {0x10F82, 0x10F85}, {0x11070, 0x11070}, {0x1133B, 0x1133B},
+	{0x1145E, 0x1145E}, {0x11839, 0x1183A}, {0x1193D, 0x1193E}, {0x11943, 0x11943}, {0x119E0, 0x119E0},
+	{0x11A34, 0x11A34}, {0x11A47, 0x11A47}, {0x11A99, 0x11A99}, {0x11D42, 0x11D42}, {0x11D44, 0x11D45},
+	{0x11D97, 0x11D97}, {0x11F41, 0x11F42}, {0x16FF0, 0x16FF1}, {0x1E08F, 0x1E08F}, {0x1E130, 0x1E136},
+	{0x1E2AE, 0x1E2AE}, {0x1E2EC, 0x1E2EF}, {0x1E4EC, 0x1E4EF},
 }
