@@ -227,7 +227,7 @@ func (c *generateCommand) row(model *opened, line []byte) (*work, error) {
 	job.request = serve.Request{Adapter: model.Adapter, MaxTokens: c.sampling.MaxTokens, Stop: c.sampling.Stop}
 	var row promptRow
 	if bytes.HasPrefix(bytes.TrimSpace(line), []byte("{")) {
-		if err := json.Unmarshal(line, &row); err != nil {
+		if err := decodeRow(line, &row); err != nil {
 			return nil, err
 		}
 		if (row.Prompt == nil) == (row.Messages == nil) {
@@ -235,7 +235,7 @@ func (c *generateCommand) row(model *opened, line []byte) (*work, error) {
 		}
 		if row.Messages != nil {
 			var kept struct{ Messages json.RawMessage }
-			if err := json.Unmarshal(line, &kept); err != nil {
+			if err := decodeRow(line, &kept); err != nil {
 				return nil, err
 			}
 			job.out.Messages = kept.Messages

@@ -133,7 +133,7 @@ func (c *scoreCommand) score(ctx context.Context, model *opened, line []byte) (*
 // prompt for an answer.
 func rowIDs(model *opened, line []byte) ([]int32, error) {
 	var row scoreRow
-	if err := json.Unmarshal(line, &row); err != nil {
+	if err := decodeRow(line, &row); err != nil {
 		return nil, err
 	}
 	switch {

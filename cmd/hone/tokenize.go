@@ -77,7 +77,7 @@ func (c *tokenizeCommand) encode(tok *tokenizer.Tokenizer, line []byte) (string,
 	text := string(line)
 	if c.JSON {
 		text = ""
-		if err := json.Unmarshal(line, &text); err != nil {
+		if err := decodeRow(line, &text); err != nil {
 			return "", fmt.Errorf("not a JSON string: %w", err)
 		}
 	}
@@ -118,7 +118,7 @@ func parseIDs(line []byte, strict bool) ([]int32, error) {
 	line = bytes.TrimSpace(line)
 	if strict || bytes.HasPrefix(line, []byte("[")) {
 		var ids []int32
-		if err := json.Unmarshal(line, &ids); err != nil {
+		if err := decodeRow(line, &ids); err != nil {
 			return nil, fmt.Errorf("not a JSON list of ids: %w", err)
 		}
 		return ids, nil
