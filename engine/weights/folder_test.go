@@ -230,7 +230,7 @@ func TestOpenSmolLM2(t *testing.T) {
 		best = min(best, time.Since(start))
 		defer m.Close()
 	}
-	if best > 100*time.Millisecond {
+	if best > 100*time.Millisecond && !testing.Short() { // the race detector, which runs short tests, is much slower
 		t.Errorf("opening takes %v", best)
 	}
 	if len(m.Tensors) != 272 || m.Licence != "apache-2.0" || m.Quantisation != "Q4_1" || !slices.Equal(m.EOS, []int32{2}) || m.EOSToken != "<|im_end|>" ||
