@@ -19,9 +19,10 @@ func decodeRow(line []byte, v any) error {
 		place = fmt.Sprintf("%q", wrong.Field)
 	}
 	value := "a " + wrong.Value
-	if wrong.Value == "array" {
+	switch wrong.Value {
+	case "array":
 		value = "a list"
-	} else if wrong.Value == "object" {
+	case "object":
 		value = "an object"
 	}
 	return fmt.Errorf("%s holds %s where %s belongs", place, value, jsonKind(wrong.Type))
