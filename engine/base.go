@@ -47,7 +47,7 @@ func Load(m *weights.Model, o LoadOptions) (*Base, error) {
 	}
 	b := &Base{cfg: cfg, model: m, pool: o.Pool, train: o.Trainable, prec: o.Precision}
 	if o.Auto {
-		b.prec = DecodingPrecision(quantised(m))
+		b.prec = DecodingPrecision(mostly(m))
 	}
 	if b.pool == nil {
 		b.pool, b.ownPool = tensor.NewPool(o.Threads), true
@@ -59,16 +59,18 @@ func Load(m *weights.Model, o LoadOptions) (*Base, error) {
 	return b, nil
 }
 
-// quantised reports whether most of a model's weights are in blocks.
-func quantised(m *weights.Model) bool {
-	blocks, all := 0, 0
+// mostly is the element type that most bytes of a model's weights have.
+func mostly(m *weights.Model) (most tensor.DType) {
+	bytes := map[tensor.DType]int{}
 	for _, t := range m.Tensors {
-		all += len(t.Data)
-		if t.DType.Quantised() {
-			blocks += len(t.Data)
+		bytes[t.DType] += len(t.Data)
+	}
+	for d, n := range bytes {
+		if n > bytes[most] || (n == bytes[most] && d < most) {
+			most = d
 		}
 	}
-	return 2*blocks > all
+	return most
 }
 
 // Precision is that of the base's products.

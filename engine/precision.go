@@ -42,12 +42,16 @@ func TrainingPrecision() tensor.Precision {
 	return tensor.Single
 }
 
-// DecodingPrecision is what auto means in decoding: fixed point where the CPU is at avx512 or above, which for
-// weights that are not quantised is bf16 and wants a CPU that multiplies it; else f32.
-func DecodingPrecision(quantised bool) tensor.Precision {
+// DecodingPrecision is what auto means in decoding, for weights of which most are stored as d: fixed point for
+// quantised ones where the CPU is at avx512 or above, bf16 for 16-bit ones where it multiplies that, else f32.
+func DecodingPrecision(d tensor.DType) tensor.Precision {
 	level := kernel.Level()
-	if level == "avx512bf16" || (level == "avx512" && quantised) {
+	bf16 := level == "avx512bf16"
+	switch {
+	case d.Quantised() && (bf16 || level == "avx512"):
 		return tensor.Fixed
+	case (d == tensor.BF16 || d == tensor.F16) && bf16:
+		return tensor.Half
 	}
 	return tensor.Single
 }

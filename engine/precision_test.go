@@ -5,7 +5,9 @@ import (
 	"math"
 	"testing"
 
+	"hone/engine/kernel"
 	"hone/engine/tensor"
+	"hone/internal/golden"
 )
 
 // scores are the k most probable next tokens at every position of the reference texts, at a precision.
@@ -88,5 +90,27 @@ func TestParsePrecision(t *testing.T) {
 	}
 	if _, err := ParsePrecision("fp8", tensor.Half); err == nil {
 		t.Error("fp8 was accepted")
+	}
+}
+
+func TestAutoPrecisionFollowsTheWeights(t *testing.T) {
+	b := openBase(t, golden.Path(t, "arch/llama"), LoadOptions{Auto: true})
+	if got := b.Precision(); got != tensor.Single {
+		t.Errorf("f32 weights decode at %v", got)
+	}
+	level := kernel.Level()
+	t.Cleanup(func() {
+		if err := kernel.SetLevel(level); err != nil {
+			t.Error(err)
+		}
+	})
+	for _, name := range kernel.Levels() {
+		if err := kernel.SetLevel(name); err != nil {
+			t.Fatal(err)
+		}
+		want := map[string][2]tensor.Precision{"avx512": {tensor.Fixed, tensor.Single}, "avx512bf16": {tensor.Fixed, tensor.Half}}[name]
+		if got := [2]tensor.Precision{DecodingPrecision(tensor.Q4_1), DecodingPrecision(tensor.BF16)}; got != want {
+			t.Errorf("%s: 4-bit and 16-bit weights decode at %v, want %v", name, got, want)
+		}
 	}
 }
