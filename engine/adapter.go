@@ -116,7 +116,7 @@ func (b *Base) LoadAdapter(dir string) (*Adapter, error) {
 		}
 		a.mods.LoRA[i] = &nn.LoRA{R: p.R, Scale: float32(p.Scale), Dropout: float32(files.Config.Dropout), A: weights.AsF32(p.A), B: weights.AsF32(p.B)}
 	}
-	if err := a.freeze(); err != nil {
+	if err := a.Freeze(); err != nil {
 		return nil, fmt.Errorf("load adapter %s: %w", dir, err)
 	}
 	if len(files.Pairs) == 0 {
@@ -173,8 +173,9 @@ func (a *Adapter) Save(dir string, facts weights.Facts) error {
 // Config is the adapter's PEFT configuration.
 func (a *Adapter) Config() weights.AdapterConfig { return a.cfg }
 
-// freeze lays the adapter out for decoding at the base's precision; a trainer thaws it.
-func (a *Adapter) freeze() error {
+// Freeze lays the adapter out for decoding at the base's precision, as LoadAdapter does; a new trainer undoes it. It
+// is for an adapter that has been trained and is to be used at once.
+func (a *Adapter) Freeze() error {
 	for i, l := range a.mods.LoRA {
 		if l != nil {
 			lin := a.base.dec.Linears[i]

@@ -95,3 +95,34 @@ func BenchmarkDecode(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkDecodeAdapters continues eight streams, each on a rank-16 adapter of its own.
+func BenchmarkDecodeAdapters(b *testing.B) {
+	base := openBase(b, testModel(b), LoadOptions{Precision: tensor.Fixed})
+	var ss []*Stream
+	for i := range 8 {
+		c := loraConfig(0)
+		c.R, c.Alpha = 16, 32
+		a, err := base.NewAdapter(c, uint64(i))
+		if err != nil {
+			b.Fatal(err)
+		}
+		if err := a.Freeze(); err != nil {
+			b.Fatal(err)
+		}
+		s, err := base.NewStream([]int32{1, 2, int32(3 + i)}, a, Sampling{})
+		if err != nil {
+			b.Fatal(err)
+		}
+		ss = append(ss, s)
+	}
+	out := make([]Token, len(ss))
+	tokens := 0
+	for b.Loop() {
+		if err := base.Decode(context.Background(), ss, out); err != nil {
+			b.Fatal(err)
+		}
+		tokens += len(ss)
+	}
+	b.ReportMetric(float64(tokens)/b.Elapsed().Seconds(), "tokens/s")
+}

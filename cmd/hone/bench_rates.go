@@ -94,7 +94,10 @@ func (b *bench) trainedAdapter(ctx context.Context, seed int) (*engine.Adapter, 
 	if err != nil {
 		return nil, err
 	}
-	return a, trainStep(ctx, t, []engine.Datum{benchRow(b.model.Base, seed, 8, 8)})
+	if err := trainStep(ctx, t, []engine.Datum{benchRow(b.model.Base, seed, 8, 8)}); err != nil {
+		return nil, err
+	}
+	return a, a.Freeze()
 }
 
 // benchRow is a row of random tokens whose last trained ones are supervised.

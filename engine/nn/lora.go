@@ -36,11 +36,18 @@ func (l *LoRA) Freeze(in, out int, prec tensor.Precision) error {
 		}
 		return tensor.NewMatrix(tensor.BF16, rows, cols, half)
 	}
+	// An odd rank is padded with zeros, since bf16 products of one row want pairs; sums do not change.
+	r := l.R + l.R%2
+	a, b := make([]float32, r*in), make([]float32, out*r)
+	copy(a, l.A)
+	for o := range out {
+		copy(b[o*r:], l.B[o*l.R:(o+1)*l.R])
+	}
 	var err error
-	if l.a, err = lay(l.R, in, l.A); err != nil {
+	if l.a, err = lay(r, in, a); err != nil {
 		return err
 	}
-	l.b, err = lay(out, l.R, l.B)
+	l.b, err = lay(out, r, b)
 	return err
 }
 
@@ -180,7 +187,7 @@ func (l *Linear) addLoRA(c *Call, y, x, u []float32) {
 func (l *Linear) addFrozen(c *Call, y, x []float32, gs []group) {
 	in, out := l.In(), l.Out()
 	add := func(g group, p *tensor.Pool, ws *tensor.Workspace) {
-		n, r := g.hi-g.lo, g.lora.R
+		n, r := g.hi-g.lo, g.lora.a.Rows
 		mark := ws.Mark()
 		u := ws.F32(n * r)
 		tensor.MulTAt(c.Forward, p, ws, u, x[g.lo*in:g.hi*in], n, g.lora.a, false)
