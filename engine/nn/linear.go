@@ -41,17 +41,7 @@ func (c *Call) project(x []float32, ps ...projection) {
 		}
 		return
 	}
-	mark := c.WS.Mark()
-	acts := tensor.Quantise(c.Pool, c.WS, x, c.T, ps[0].l.In())
-	c.products = c.products[:0]
-	for _, p := range ps {
-		c.products = append(c.products, tensor.Product{Y: p.y, W: p.l.W.M})
-	}
-	tensor.MulTEach(c.Pool, c.WS, acts, false, c.products...)
-	c.WS.Release(mark)
-	for _, p := range ps {
-		p.l.finish(c, p.y, x, p.u)
-	}
+	c.projectFixed(x, ps)
 }
 
 // finish adds to the product y what the bias and the adapters give.
