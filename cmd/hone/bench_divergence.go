@@ -11,9 +11,6 @@ import (
 	"slices"
 	"strings"
 
-	"hone/engine/arch"
-	"hone/engine/kernel"
-	"hone/engine/nn"
 	"hone/engine/tensor"
 	"hone/engine/tokenizer"
 	"hone/examples"
@@ -47,13 +44,9 @@ func (b *bench) divergence(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	d, err := newDistributions(b)
-	if err != nil {
-		return err
-	}
-	windows := divergenceWindows
+	windows, length := divergenceWindows, min(divergenceWindow, b.model.Base.Config().MaxPositions)
 	if b.c.Quick {
-		windows = 1
+		windows, length = 1, min(length, 32)
 	}
 	ids := b.model.Tokenizer.Encode(text, tokenizer.Options{})
 	result := &benchDivergence{Default: b.model.Base.Precision().String(), Paths: map[string]divergence{}}
@@ -63,19 +56,18 @@ func (b *bench) divergence(ctx context.Context) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		n := min(divergenceWindow, len(ids), d.cfg.MaxPositions)
-		if b.c.Quick {
-			n = min(n, 32)
-		}
+		n := min(length, len(ids))
 		if n == 0 {
 			break
 		}
 		result.Tokens += n
 		b.say(fmt.Sprintf("divergence, %d tokens", result.Tokens))
-		exact := d.hidden(ids[:n], tensor.Single)
-		for i, prec := range paths {
-			kl, equal := d.compare(exact, d.hidden(ids[:n], prec), prec)
-			kls[i], same[i] = append(kls[i], kl...), same[i]+equal
+		kl, equal, err := b.compare(ids[:n], paths)
+		if err != nil {
+			return err
+		}
+		for i := range paths {
+			kls[i], same[i] = append(kls[i], kl[i]...), same[i]+equal[i]
 		}
 		ids = ids[n:]
 	}
@@ -133,84 +125,27 @@ func (b *bench) divergenceText() (string, error) {
 	return strings.Join(parts, " "), nil
 }
 
-// distributions computes a model's next-token distributions at any precision. It goes below package engine, whose
-// verbs give out chosen tokens and never whole rows of logits.
-type distributions struct {
-	cfg *arch.Config
-	dec *nn.Decoder
-	c   *nn.Call
-}
-
-func newDistributions(b *bench) (*distributions, error) {
-	cfg := b.model.Base.Config()
-	dec, err := arch.Build(cfg, b.model.Weights, arch.Options{Pool: b.pool})
-	if err != nil {
-		return nil, err
+// compare returns for each path KL(f32 ‖ path) at each position, and how many likeliest tokens are equal.
+func (b *bench) compare(ids []int32, paths []tensor.Precision) (kl [][]float64, same []int, err error) {
+	kl, same = make([][]float64, len(paths)), make([]int, len(paths))
+	equal := make([][]bool, len(paths))
+	for i := range paths {
+		kl[i], equal[i] = make([]float64, len(ids)), make([]bool, len(ids))
 	}
-	c := &nn.Call{Pool: b.pool, WS: new(tensor.Workspace), Saved: new(tensor.Workspace)}
-	for range b.pool.Threads() {
-		c.Scratch = append(c.Scratch, new(tensor.Workspace))
-	}
-	return &distributions{cfg, dec, c}, nil
-}
-
-// hidden is the final hidden states (T, D) of a sequence.
-func (d *distributions) hidden(ids []int32, prec tensor.Precision) []float32 {
-	c := d.c
-	c.T, c.Forward, c.Pos = len(ids), prec, c.Pos[:0]
-	for i := range ids {
-		c.Pos = append(c.Pos, int32(i))
-	}
-	c.Segs = []nn.Segment{{End: len(ids)}}
-	h, _ := d.dec.Forward(c, ids)
-	h = slices.Clone(h)
-	c.WS.Release(tensor.Mark{})
-	c.Saved.Release(tensor.Mark{})
-	return h
-}
-
-// logProbs writes the log-probabilities (n, V) that follow hidden states h (n, D).
-func (d *distributions) logProbs(out, h []float32, n int, prec tensor.Precision) {
-	tensor.MulTAt(prec, d.c.Pool, d.c.WS, out, h, n, d.dec.Head.M, false)
-	v := d.dec.Vocab()
-	d.c.Pool.Run(n, func(i, _ int) {
-		row := out[i*v : (i+1)*v]
-		for j, x := range row {
-			x *= d.dec.LogitScale
-			if limit := d.dec.LogitCap; limit > 0 {
-				x = limit * float32(math.Tanh(float64(x/limit)))
-			}
-			row[j] = x
-		}
-		lse := kernel.LogSumExp(row)
-		for j := range row {
-			row[j] -= lse
+	precs := append([]tensor.Precision{tensor.Single}, paths...)
+	err = b.model.Base.Distributions(ids, precs, func(at int, logProbs [][]float32) {
+		for i := range paths {
+			kl[i][at], equal[i][at] = klOf(logProbs[0], logProbs[i+1])
 		}
 	})
-}
-
-// compare returns KL(exact ‖ path) at each position, given hidden states, and how many likeliest tokens are equal.
-func (d *distributions) compare(exact, path []float32, prec tensor.Precision) (kl []float64, same int) {
-	hidden, v := d.dec.Hidden(), d.dec.Vocab()
-	rows := len(exact) / hidden
-	kl = make([]float64, rows)
-	equal := make([]bool, rows)
-	const block = 64
-	p, q := make([]float32, block*v), make([]float32, block*v)
-	for lo := 0; lo < rows; lo += block {
-		n := min(block, rows-lo)
-		d.logProbs(p[:n*v], exact[lo*hidden:(lo+n)*hidden], n, tensor.Single)
-		d.logProbs(q[:n*v], path[lo*hidden:(lo+n)*hidden], n, prec)
-		d.c.Pool.Run(n, func(i, _ int) {
-			kl[lo+i], equal[lo+i] = klOf(p[i*v:(i+1)*v], q[i*v:(i+1)*v])
-		})
-	}
-	for _, e := range equal {
-		if e {
-			same++
+	for i := range paths {
+		for _, e := range equal[i] {
+			if e {
+				same[i]++
+			}
 		}
 	}
-	return kl, same
+	return kl, same, err
 }
 
 // klOf is KL(p ‖ q) in nats of two rows of log-probabilities, and whether their greatest are at the same place.
