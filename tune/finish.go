@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 
 	"hone/engine/weights"
+	"hone/internal/busy"
 )
 
 // evaluate validates where a validation is due. The error is ctx's, or one of writing.
@@ -134,6 +135,7 @@ func (r *run) summary(dir string, metrics []Metric) Summary {
 	if s.Seconds > 0 {
 		s.TokensPerSecond = float64(s.Tokens) / s.Seconds
 	}
+	s.Utilisation = busy.Share(r.meter.used, r.meter.p.Elapsed.Seconds(), r.model.Base.Threads())
 	return s
 }
 

@@ -27,6 +27,8 @@ type trainLine struct {
 	TrainedTokens int      `json:"trained_tokens"`
 	Seconds       float64  `json:"seconds"`
 	Skipped       string   `json:"skipped,omitempty"` // why nothing was updated
+
+	cpuSeconds float64 // of processor time; not written, so that metrics differ between equal runs in seconds alone
 }
 
 // validLine is the line of a validation after step.
@@ -146,7 +148,7 @@ func (r *run) log(ctx context.Context, line trainLine) error {
 	if err := r.write(ctx, metricsName, func() error { return r.metrics.append(line) }); err != nil {
 		return err
 	}
-	r.meter.step(line, r.order.PerEpoch())
+	r.meter.step(line, r.order.PerEpoch(), r.model.Base.Threads())
 	r.tell(Stepped, "")
 	return nil
 }

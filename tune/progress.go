@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"hone/catalog"
+	"hone/internal/busy"
 )
 
 // RunOptions is what a run takes from whoever starts it. The zero value is a fresh, silent run.
@@ -64,10 +65,11 @@ type Progress struct {
 	ValidLoss     float64 `json:"valid_loss"`     // of the latest validation; 0 before one
 	ValidAccuracy float64 `json:"valid_accuracy"` // share of trained tokens that are the most probable one
 
-	Tokens          int           `json:"tokens"`            // of this session
-	TokensPerSecond float64       `json:"tokens_per_second"` // over about the latest twenty steps
-	Elapsed         time.Duration `json:"elapsed"`           // of this session, in steps
-	ETA             time.Duration `json:"eta"`               // to the last step, at the present speed
+	Tokens          int           `json:"tokens"`                // of this session
+	TokensPerSecond float64       `json:"tokens_per_second"`     // over about the latest twenty steps
+	Utilisation     float64       `json:"utilisation,omitempty"` // how busy the threads' cores were, over as many; 1 is all the time
+	Elapsed         time.Duration `json:"elapsed"`               // of this session, in steps
+	ETA             time.Duration `json:"eta"`                   // to the last step, at the present speed
 }
 
 // Best is the validation with the lowest loss.
@@ -91,6 +93,7 @@ type Summary struct {
 	TrainedTokens   int      `json:"trained_tokens"`
 	Seconds         float64  `json:"seconds"` // in steps
 	TokensPerSecond float64  `json:"tokens_per_second"`
+	Utilisation     float64  `json:"utilisation,omitempty"` // how busy the threads' cores were in the steps of the last session
 	TrainedParams   int      `json:"trained_parameters"`
 	Data            string   `json:"data_sha256"` // of the training rows
 	Chats           bool     `json:"chats"`       // the model has a chat template and a tokenizer for it
@@ -150,16 +153,20 @@ type meter struct {
 	p                     Progress
 	weight                float64 // 1 − decay^steps
 	loss, tokens, seconds float64
+	cpuSeconds            float64
+	used                  float64 // processor time of this session's steps
 	lossWeight            float64
 }
 
 const meterDecay = 0.9
 
-func (m *meter) step(line trainLine, perEpoch int) {
+func (m *meter) step(line trainLine, perEpoch, threads int) {
 	const fresh = 1 - meterDecay
 	m.weight = m.weight*meterDecay + fresh
 	m.tokens = m.tokens*meterDecay + fresh*float64(line.Tokens)
 	m.seconds = m.seconds*meterDecay + fresh*line.Seconds
+	m.cpuSeconds = m.cpuSeconds*meterDecay + fresh*line.cpuSeconds
+	m.used += line.cpuSeconds
 	if line.Loss != nil {
 		m.lossWeight = m.lossWeight*meterDecay + fresh
 		m.loss = m.loss*meterDecay + fresh**line.Loss
@@ -171,6 +178,7 @@ func (m *meter) step(line trainLine, perEpoch int) {
 	if m.seconds > 0 {
 		m.p.TokensPerSecond = m.tokens / m.seconds
 	}
+	m.p.Utilisation = busy.Share(m.cpuSeconds, m.seconds, threads)
 	m.p.ETA = time.Duration(float64(m.p.Steps-m.p.Step) * m.seconds / m.weight * float64(time.Second))
 }
 

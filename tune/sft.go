@@ -7,6 +7,7 @@ import (
 
 	"hone/engine"
 	"hone/engine/optim"
+	"hone/internal/busy"
 )
 
 // Run trains as c says and leaves in c.Out: run.yaml (c with everything resolved), metrics.jsonl, metrics.csv,
@@ -34,6 +35,7 @@ func Run(ctx context.Context, c SFT, o RunOptions) (Summary, error) {
 			return r.interrupted(ctx, nil)
 		}
 		started := r.o.Now()
+		used, _ := busy.Seconds()
 		rows = r.train.Pick(rows[:0], r.order.At(r.Step))
 		line := trainLine{Step: r.Step + 1, LearningRate: LearningRateAt(r.c.Schedule, r.c.LearningRate, r.Step, r.Steps, r.c.Warmup)}
 
@@ -58,6 +60,8 @@ func Run(ctx context.Context, c SFT, o RunOptions) (Summary, error) {
 		r.Step++
 
 		line.Seconds = r.o.Now().Sub(started).Seconds()
+		after, _ := busy.Seconds()
+		line.cpuSeconds = after - used
 		if err := r.log(ctx, line); err != nil {
 			return r.interrupted(ctx, err)
 		}

@@ -115,7 +115,7 @@ type trainProgress struct {
 func (t *trainProgress) report(p tune.Progress) {
 	switch p.Event {
 	case tune.Stepped:
-		t.meter.showLeft(p.Step, p.Steps, fmt.Sprintf("loss %.4f  %.0f tokens/s", p.SmoothedLoss, p.TokensPerSecond), p.ETA)
+		t.meter.showLeft(p.Step, p.Steps, fmt.Sprintf("loss %.4f  %.0f tokens/s%s", p.SmoothedLoss, p.TokensPerSecond, busyText("  cores %.0f %% busy", p.Utilisation)), p.ETA)
 	case tune.Validated:
 		t.meter.note(fmt.Sprintf("step %d: validation loss %.4f, token accuracy %.3f", p.Step, p.ValidLoss, p.ValidAccuracy))
 	case tune.Loading:
@@ -127,6 +127,14 @@ func (t *trainProgress) report(p tune.Progress) {
 	}
 }
 
+// busyText says how busy the cores were, in percent, or nothing where that is not known.
+func busyText(format string, utilisation float64) string {
+	if utilisation <= 0 {
+		return ""
+	}
+	return fmt.Sprintf(format, 100*utilisation)
+}
+
 // printSummary says what a run left and what to do with it.
 func printSummary(w io.Writer, config tune.SFT, s tune.Summary) error {
 	if s.AlreadyFinished {
@@ -135,8 +143,9 @@ func printSummary(w io.Writer, config tune.SFT, s tune.Summary) error {
 	if s.Ended != "" {
 		fmt.Fprintf(w, "ended after step %d: %s\n", s.Steps, s.Ended)
 	}
-	fmt.Fprintf(w, "%d steps, loss %.4f at first and %.4f at last, %d tokens in %s (%.0f tokens/s)\n", s.Steps, s.FirstLoss, s.LastLoss,
-		s.Tokens, time.Duration(s.Seconds*float64(time.Second)).Round(time.Second), s.TokensPerSecond)
+	fmt.Fprintf(w, "%d steps, loss %.4f at first and %.4f at last, %d tokens in %s (%.0f tokens/s)%s\n", s.Steps, s.FirstLoss, s.LastLoss,
+		s.Tokens, time.Duration(s.Seconds*float64(time.Second)).Round(time.Second), s.TokensPerSecond,
+		busyText(", cores %.0f %% busy", s.Utilisation))
 	if s.ValidLoss != nil && s.ValidAccuracy != nil {
 		fmt.Fprintf(w, "validation loss %.4f, token accuracy %.3f\n", *s.ValidLoss, *s.ValidAccuracy)
 	}
