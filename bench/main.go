@@ -19,6 +19,8 @@ type rate struct {
 	Max    float64 `json:"max"`
 	Runs   int     `json:"runs"`
 	Limit  float64 `json:"limit"` // what the machine's limits allow; 0: unknown
+
+	Utilisation float64 `json:"utilisation"` // how busy the cores were; 0: unknown
 }
 
 // results is the report of hone bench.

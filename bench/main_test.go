@@ -11,7 +11,7 @@ import (
 const someResults = `{"hone": "1", "model": "m.gguf", "quantisation": "Q4_1", "cpu": "a CPU", "level": "avx2", "features": ["avx2"], "threads": 2,
 "precision": {"training": "f32", "decoding": "fixed"},
 "limits": {"gflops_f32": {"median": 90.06, "min": 80, "max": 100, "runs": 5}},
-"train": {"median": 120, "min": 110, "max": 130, "runs": 5, "limit": 150},
+"train": {"median": 120, "min": 110, "max": 130, "runs": 5, "limit": 150, "utilisation": 0.966},
 "decode1": {"median": 200, "min": 190, "max": 210, "runs": 5},
 "peak_memory_bytes": 440000000,
 "divergence": {"tokens": 5120, "default": "fixed", "paths": {"bf16": {"mean_kl": 0.00011, "p99_kl": 0.001, "top1_agreement": 0.9956}, "fixed": {"mean_kl": 5e-8, "top1_agreement": 1}}}}`
@@ -55,7 +55,7 @@ func TestRun(t *testing.T) {
 		t.Error("made something of nothing")
 	}
 	write("results.json", someResults)
-	written("| 90.1 | 80.0 – 100 | 5 |", "tokens/s | 120 | 110 – 130 | 5 | 150 | 80 % |", "tokens/s | 200 | 190 – 210 | 5 | – | – |", "0.44",
+	written("| 90.1 | 80.0 – 100 | 5 |", "tokens/s | 120 | 110 – 130 | 5 | 150 | 80 % | 97 % |", "tokens/s | 200 | 190 – 210 | 5 | – | – | – |", "0.44",
 		"| hone fixed, the default of decoding | 5e-08 | 0 | 100.00 % |")
 	write("peers.json", somePeers)
 	written("**2.00** (1.50 – 2.50) | 5 | ≥ 1.5: met |", "≥ 0.7: missed |", "Not measured: trl: it broke.", "torch 2", "hone 62.7 %, TRL 61.0 %")

@@ -42,22 +42,26 @@ func markdown(r *results, p *peers) string {
 			fmt.Fprintf(&w, "| %s | %s | %s – %s | %d |\n", l.name, number(x.Median), number(x.Min), number(x.Max), x.Runs)
 		}
 	}
-	fmt.Fprint(&w, "\n## hone against the limits\n\n| figure | hone | min – max | runs | limit | of the limit |\n|---|---|---|---|---|---|\n")
+	fmt.Fprint(&w, "\n## hone against the limits\n\n| figure | hone | min – max | runs | limit | of the limit | cores busy |\n|---|---|---|---|---|---|---|\n")
 	for _, l := range r.lines() {
 		if l.rate == nil {
 			continue
 		}
-		limit, share := "–", "–"
+		limit, share, busy := "–", "–", "–"
 		if l.rate.Limit > 0 {
 			limit, share = number(l.rate.Limit), fmt.Sprintf("%.0f %%", 100*l.rate.Median/l.rate.Limit)
 		}
-		fmt.Fprintf(&w, "| %s, %s | %s | %s – %s | %d | %s | %s |\n", l.name, l.unit, number(l.rate.Median), number(l.rate.Min), number(l.rate.Max), l.rate.Runs, limit, share)
+		if l.rate.Utilisation > 0 {
+			busy = fmt.Sprintf("%.0f %%", 100*l.rate.Utilisation)
+		}
+		fmt.Fprintf(&w, "| %s, %s | %s | %s – %s | %d | %s | %s | %s |\n", l.name, l.unit, number(l.rate.Median), number(l.rate.Min), number(l.rate.Max), l.rate.Runs, limit, share, busy)
 	}
 	if r.PeakMemory > 0 {
-		fmt.Fprintf(&w, "| peak memory of training, GB | %.2f | | 1 | – | – |\n", float64(r.PeakMemory)/1e9)
+		fmt.Fprintf(&w, "| peak memory of training, GB | %.2f | | 1 | – | – | – |\n", float64(r.PeakMemory)/1e9)
 	}
 	fmt.Fprint(&w, "\nA limit is what the measured rates above allow: the flop of a step at the rate of its precision's product, and in decoding\n"+
 		"also the bytes of the weights, read once for all streams, at the streaming rate. It counts no norms, softmax or optimiser.\n"+
+		"Busy is the processor time of all threads over the wall time and the threads; waiting for a moment by spinning counts.\n"+
 		"Products can run above a limit whose own measurement other work disturbed.\n")
 	if p != nil {
 		p.markdown(&w)

@@ -13,6 +13,7 @@ import (
 	"hone/engine"
 	"hone/engine/kernel"
 	"hone/engine/tensor"
+	"hone/internal/busy"
 )
 
 // benchCommand is "hone bench".
@@ -73,6 +74,10 @@ type benchRate struct {
 	Runs   int     `json:"runs"`
 	Tokens int     `json:"tokens,omitempty"` // of one run
 	Limit  float64 `json:"limit,omitempty"`  // what the measured limits allow
+
+	// Utilisation is how busy the cores were: processor time over wall time and threads. It is left out where the
+	// system does not say.
+	Utilisation float64 `json:"utilisation,omitempty"`
 }
 
 // figure is one thing that can be measured.
@@ -225,36 +230,46 @@ func (b *bench) trainingPrecision() tensor.Precision {
 	return p
 }
 
-// times runs f once untimed and then so often as runs says, each after prepare, and returns the seconds in order.
-func (b *bench) times(ctx context.Context, prepare, f func() error) ([]float64, error) {
-	var took []float64
+// timings are the runs of one work: the seconds of each, in order, and the processor time of all together.
+type timings struct {
+	seconds []float64
+	used    float64
+}
+
+// times runs f once untimed and then so often as runs says, each after prepare.
+func (b *bench) times(ctx context.Context, prepare, f func() error) (t timings, err error) {
 	for i := range b.c.Runs + 1 {
 		if err := ctx.Err(); err != nil {
-			return nil, err
+			return t, err
 		}
 		if prepare != nil {
 			if err := prepare(); err != nil {
-				return nil, err
+				return t, err
 			}
 		}
 		start := time.Now()
+		before, _ := busy.Seconds()
 		if err := f(); err != nil {
-			return nil, err
+			return t, err
 		}
+		after, _ := busy.Seconds()
 		if i > 0 {
-			took = append(took, time.Since(start).Seconds())
+			t.seconds, t.used = append(t.seconds, time.Since(start).Seconds()), t.used+after-before
 		}
 	}
-	return took, nil
+	return t, nil
 }
 
-// rateOf turns the seconds of each run of so much work into a rate.
-func rateOf(work float64, seconds []float64) benchRate {
-	rates := make([]float64, len(seconds))
-	for i, s := range seconds {
+// rateOf turns the runs of so much work on so many threads into a rate.
+func rateOf(work float64, t timings, threads int) benchRate {
+	rates, wall := make([]float64, len(t.seconds)), 0.0
+	for i, s := range t.seconds {
 		rates[i] = work / s
+		wall += s
 	}
-	return spread(rates)
+	rate := spread(rates)
+	rate.Utilisation = busy.Share(t.used, wall, threads)
+	return rate
 }
 
 // spread is the median, least and greatest of values.

@@ -104,7 +104,7 @@ func (b *bench) bandwidth(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	rate := rateOf(4*float64(size)/1e9, times)
+	rate := rateOf(4*float64(size)/1e9, times, b.pool.Threads())
 	b.r.Bandwidth = rate.Median
 	b.limit("bandwidth_gbs", rate)
 	return nil
@@ -230,7 +230,7 @@ func (b *bench) product(ctx context.Context, p *product) (benchRate, error) {
 	if err != nil {
 		return benchRate{}, err
 	}
-	return rateOf(flop*float64(repeat)/1e9, times), nil
+	return rateOf(flop*float64(repeat)/1e9, times, b.pool.Threads()), nil
 }
 
 // peakMemory is the most memory this process has held, in bytes, or 0 where the system does not say.

@@ -14,7 +14,7 @@ func printBench(out io.Writer, r *benchReport) error {
 	fmt.Fprintf(out, "features: %s\n", dash(strings.Join(r.Features, " ")))
 	fmt.Fprintf(out, "%s (%s, %s); training in %s, decoding in %s\n", r.Model, dash(r.Architecture), dash(r.Quantisation), r.Precision.Training, r.Precision.Decoding)
 	w := tabwriter.NewWriter(out, 0, 4, 2, ' ', tabwriter.AlignRight)
-	head := "figure\tmedian\tmin\tmax\tunit\tlimit\tof it\t\n"
+	head := "figure\tmedian\tmin\tmax\tunit\tlimit\tof it\tcores busy\t\n"
 	row := func(name, unit string, rate *benchRate) {
 		if rate == nil {
 			return
@@ -25,11 +25,14 @@ func printBench(out io.Writer, r *benchReport) error {
 		if rate.Median < 100 {
 			digits = 2
 		}
-		limit, share := "–", "–"
+		limit, share, busy := "–", "–", "–"
 		if rate.Limit > 0 {
 			limit, share = fmt.Sprintf("%.0f", rate.Limit), fmt.Sprintf("%.0f %%", 100*rate.Median/rate.Limit)
 		}
-		fmt.Fprintf(w, "%s\t%.*f\t%.*f\t%.*f\t%s\t%s\t%s\t\n", name, digits, rate.Median, digits, rate.Min, digits, rate.Max, unit, limit, share)
+		if rate.Utilisation > 0 {
+			busy = fmt.Sprintf("%.0f %%", 100*rate.Utilisation)
+		}
+		fmt.Fprintf(w, "%s\t%.*f\t%.*f\t%.*f\t%s\t%s\t%s\t%s\t\n", name, digits, rate.Median, digits, rate.Min, digits, rate.Max, unit, limit, share, busy)
 	}
 	for _, name := range []string{"gflops_f32", "gflops_bf16", "gflops_int8", "bandwidth_gbs"} {
 		if rate, ok := r.Limits[name]; ok {

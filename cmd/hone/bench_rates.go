@@ -65,7 +65,7 @@ func (b *bench) trainRows(ctx context.Context, prec tensor.Precision, rows []eng
 	if err != nil {
 		return nil, err
 	}
-	rate := rateOf(float64(tokens), times)
+	rate := rateOf(float64(tokens), times, b.model.Base.Threads())
 	rate.Tokens = tokens
 	rate.Limit = b.computeLimit(prec, float64(tokens), flop)
 	return &rate, nil
@@ -123,7 +123,7 @@ func (b *bench) prefill(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	rate := rateOf(float64(prompt), times)
+	rate := rateOf(float64(prompt), times, base.Threads())
 	rate.Tokens = prompt
 	flop := float64(prompt)*(2*b.linears()+b.attention(prompt)) + 2*b.head()
 	rate.Limit = b.computeLimit(base.Precision(), float64(prompt), flop)
@@ -178,7 +178,7 @@ func (b *bench) decode(ctx context.Context, n int, adapters []*engine.Adapter) (
 	if err != nil {
 		return nil, err
 	}
-	rate := rateOf(float64(n*answer), times)
+	rate := rateOf(float64(n*answer), times, base.Threads())
 	rate.Tokens = n * answer
 	rate.Limit = b.decodeLimit(n, adapters)
 	return &rate, nil
@@ -279,8 +279,12 @@ func (b *bench) computeLimit(prec tensor.Precision, work, flop float64) float64 
 // and every stream's products must be computed.
 func (b *bench) decodeLimit(streams int, adapters []*engine.Adapter) float64 {
 	bytes, flop := float64(b.model.Base.Bytes()), float64(streams)*2*(b.linears()+b.head())
+	each := 2.0 // bytes of a frozen adapter's parameter, which is in bf16 unless the base computes in f32
+	if b.model.Base.Precision() == tensor.Single {
+		each = 4
+	}
 	for _, a := range adapters {
-		bytes += 4 * float64(a.Params())
+		bytes += each * float64(a.Params())
 		flop += 2 * float64(a.Params())
 	}
 	n := float64(streams)

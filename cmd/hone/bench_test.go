@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"math"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -48,6 +49,9 @@ func TestBenchJSON(t *testing.T) {
 		median, ok2 := rate["median"].(float64)
 		most, ok3 := rate["max"].(float64)
 		limit, ok4 := rate["limit"].(float64)
+		if busy, ok := rate["utilisation"].(float64); runtime.GOOS != "windows" && (!ok || busy <= 0 || busy > 4) {
+			t.Errorf("%s: utilisation is %v", name, rate["utilisation"])
+		}
 		if !ok1 || !ok2 || !ok3 || !ok4 || least <= 0 || least > median || median > most || limit <= 0 {
 			t.Errorf("%s is %v", name, r[name])
 		}
