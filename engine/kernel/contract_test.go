@@ -92,6 +92,8 @@ func (c *contract) sizes(s []int, o, want operands) operands {
 
 // differs compares one output with the generic form's. Where loose, sums near overflow are left out: terms in another
 // order may get there sooner.
+//
+//go:norace
 func (c *contract) differs(s []int, before, got, want, size []float32, loose bool) error {
 	units := c.ulps + c.perTerm*float64(s[0])
 	for i, w := range want {

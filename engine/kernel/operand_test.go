@@ -8,7 +8,8 @@ import (
 	"unsafe"
 )
 
-// operands are a kernel's slices as bytes; f and w give them their types.
+// operands are a kernel's slices as bytes; f and w give them their types. What the tests themselves do with every byte
+// is kept from the race detector: kernels start no goroutine, and the loops would take most of the time.
 type operands [][]byte
 
 func (o operands) f(i int) []float32 {
@@ -94,6 +95,8 @@ func plantScale(size int) func(b []byte, where position, class int) {
 }
 
 // fillFloats makes values in [−2, 2).
+//
+//go:norace
 func fillFloats(r *rand.Rand, b []byte) {
 	for ; len(b) >= 4; b = b[4:] {
 		binary.LittleEndian.PutUint32(b, math.Float32bits(float32(int32(r.Uint32()))*0x1p-30))
@@ -101,6 +104,8 @@ func fillFloats(r *rand.Rand, b []byte) {
 }
 
 // fillWide makes values in [−20, 20), where exponentials matter.
+//
+//go:norace
 func fillWide(r *rand.Rand, b []byte) {
 	for ; len(b) >= 4; b = b[4:] {
 		binary.LittleEndian.PutUint32(b, math.Float32bits(float32(int32(r.Uint32()))*(10*0x1p-30)))
@@ -196,6 +201,8 @@ type place struct {
 const guardByte = 0xa5
 
 // put copies b to where p wants operand i, and surrounds it with guard bytes.
+//
+//go:norace
 func (m *place) put(b []byte, p placement, i int, bytes bool) []byte {
 	m.n = len(b)
 	switch p {
@@ -226,6 +233,8 @@ func (m *place) guards() [2][]byte {
 }
 
 // stands reports whether no guard byte was overwritten.
+//
+//go:norace
 func (m *place) stands() bool {
 	for _, g := range m.guards() {
 		for _, v := range g {

@@ -96,12 +96,30 @@ func newMatrix(t testing.TB, r *rand.Rand, d DType, rows, cols int) (*Matrix, []
 	return m, values
 }
 
-// closeTo fails unless got is want within the error of a sum of n rounded products of total size.
-func closeTo(t *testing.T, what string, got float32, want, size float64, n int) {
-	t.Helper()
-	if d := math.Abs(float64(got) - want); !(d <= 1e-7*math.Sqrt(float64(n)+4)*(size+1)) {
-		t.Fatalf("%s: got %v, want %v", what, got, want)
+// far reports whether got is not want within the error of a sum of n rounded products of total size.
+func far(got float32, want, size float64, n int) bool {
+	return !(math.Abs(float64(got)-want) <= 1e-7*math.Sqrt(float64(n)+4)*(size+1))
+}
+
+// exact are the values of s in f64, times alpha in f32.
+func exact(s []float32, alpha float32) []float64 {
+	wide := make([]float64, len(s))
+	for i, v := range s {
+		wide[i] = float64(alpha * v)
 	}
+	return wide
+}
+
+// sum is Σ a·b and Σ |a·b| over n elements of each, from aAt and bAt on, strides apart. References take most of these tests'
+// time, and nobody writes to their operands.
+//
+//go:norace
+func sum(a []float64, aAt, aStride int, b []float64, bAt, bStride, n int) (total, size float64) {
+	for k := range n {
+		v := a[aAt+k*aStride] * b[bAt+k*bStride]
+		total, size = total+v, size+math.Abs(v)
+	}
+	return total, size
 }
 
 func TestRowIsExact(t *testing.T) {
@@ -159,17 +177,16 @@ func checkForward(t *testing.T, name string, p *Pool, ws *Workspace, r *rand.Ran
 	x, y := randomF32(r, M*w.Cols), randomF32(r, M*n+1)
 	old := slices.Clone(y)
 	MulTRows(p, ws, y[:M*n], x, M, w, r0, r1, add)
+	xs, weights := exact(x, 1), exact(values, 1)
 	for i := range M {
 		for j := range n {
-			var want, size float64
+			want, size := sum(xs, i*w.Cols, 1, weights, (r0+j)*w.Cols, 1, w.Cols)
 			if add {
-				want = float64(old[i*n+j])
+				want += float64(old[i*n+j])
 			}
-			for k := range w.Cols {
-				v := float64(x[i*w.Cols+k]) * float64(values[(r0+j)*w.Cols+k])
-				want, size = want+v, size+math.Abs(v)
+			if far(y[i*n+j], want, size, w.Cols) {
+				t.Fatalf("MulT %s y[%d,%d]: got %v, want %v", name, i, j, y[i*n+j], want)
 			}
-			closeTo(t, fmt.Sprintf("MulT %s y[%d,%d]", name, i, j), y[i*n+j], want, size, w.Cols)
 		}
 	}
 	if y[M*n] != old[M*n] {
@@ -183,17 +200,16 @@ func checkBackward(t *testing.T, name string, p *Pool, ws *Workspace, r *rand.Ra
 	dy, dx := randomF32(r, M*n), randomF32(r, M*w.Cols+1)
 	old := slices.Clone(dx)
 	MulRows(p, ws, dx[:M*w.Cols], dy, M, w, r0, r1, add)
+	dys, weights := exact(dy, 1), exact(values, 1)
 	for i := range M {
 		for k := range w.Cols {
-			var want, size float64
+			want, size := sum(dys, i*n, 1, weights, r0*w.Cols+k, w.Cols, n)
 			if add {
-				want = float64(old[i*w.Cols+k])
+				want += float64(old[i*w.Cols+k])
 			}
-			for j := range n {
-				v := float64(dy[i*n+j]) * float64(values[(r0+j)*w.Cols+k])
-				want, size = want+v, size+math.Abs(v)
+			if far(dx[i*w.Cols+k], want, size, n) {
+				t.Fatalf("Mul %s dx[%d,%d]: got %v, want %v", name, i, k, dx[i*w.Cols+k], want)
 			}
-			closeTo(t, fmt.Sprintf("Mul %s dx[%d,%d]", name, i, k), dx[i*w.Cols+k], want, size, n)
 		}
 	}
 	if dx[M*w.Cols] != old[M*w.Cols] {
@@ -224,18 +240,17 @@ func TestGemmAgainstFloat64(t *testing.T) {
 					}
 					old := slices.Clone(c)
 					Gemm(p, &ws, M, N, K, ab[0], a, ars, acs, b, brs, bcs, ab[1], c, N+3)
+					as, bs := exact(a, 1), exact(b, 1)
 					for i := range M {
 						for j := range N {
-							var want, size float64
-							for k := range K {
-								v := float64(a[i*ars+k*acs]) * float64(b[k*brs+j*bcs])
-								want, size = want+v, size+math.Abs(v)
-							}
+							want, size := sum(as, i*ars, acs, bs, j*bcs, brs, K)
 							want *= float64(ab[0])
 							if ab[1] != 0 {
 								want += float64(ab[1]) * float64(old[i*(N+3)+j])
 							}
-							closeTo(t, fmt.Sprintf("Gemm %v mode %d %v [%d,%d]", s, mode, ab, i, j), c[i*(N+3)+j], want, size, K)
+							if at := i*(N+3) + j; far(c[at], want, size, K) {
+								t.Fatalf("Gemm %v mode %d %v [%d,%d]: got %v, want %v", s, mode, ab, i, j, c[at], want)
+							}
 						}
 						for j := N; j < N+3; j++ {
 							if c[i*(N+3)+j] != old[i*(N+3)+j] {
