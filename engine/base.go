@@ -176,7 +176,7 @@ func (b *Base) begin(rows int) *nn.Call {
 	}
 	c.T = rows
 	c.Pos, c.Segs = c.Pos[:0], c.Segs[:0]
-	c.Grads, c.Dropout, c.Trace = nil, nil, nil
+	c.Grads, c.Dropout, c.Trace, c.Memory = nil, nil, nil, nn.MemoryFast
 	c.Forward, c.Backward = b.prec, b.prec
 	return c
 }

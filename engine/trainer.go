@@ -19,6 +19,7 @@ type TrainerOptions struct {
 	MicroTokens int
 	Packing     bool             // rows share forward passes; otherwise each has its own
 	Precision   tensor.Precision // of the products with weights and adapters
+	Memory      nn.Memory        // how activations wait for the backward pass
 }
 
 // Trainer holds what changes in training: an adapter's weights, or with a nil adapter the whole base's, with
@@ -140,6 +141,7 @@ func (t *Trainer) pass(rows []Datum, total Totals, step int, loss Loss) (float64
 	defer b.end(c)
 	c.Grads = t.grads
 	c.Forward, c.Backward = t.opts.Precision, t.opts.Precision
+	c.Memory = t.opts.Memory
 	if dropout {
 		c.Dropout = &nn.Dropout{Seed: t.opts.Seed, Step: uint64(step)} //nolint:gosec // a key
 	}

@@ -34,6 +34,7 @@ var implAVX2 = implementation{
 	quantise: quantiseAVX2, fixedQ41: fixedQ41AVX2, fixedQ40: fixedQ40AVX2, fixedQ80: fixedQ80AVX2,
 	bf16Rows: 4, tileBF16: tileBF16AVX2, packBF16: packBF16Generic, columnsBF16: columnsBF16Generic,
 	rowPairsF32: rowPairsF32Generic, rowPairsF16: rowPairsF16Generic, rowPairsB16: rowPairsB16Generic,
+	narrowBF16: narrowBF16AVX2, widenBF16: widenBF16AVX2,
 }
 
 var implAVX512 = implementation{
@@ -50,6 +51,7 @@ var implAVX512 = implementation{
 	quantise: quantiseAVX512, fixedQ41: fixedQ41AVX512, fixedQ40: fixedQ40AVX512, fixedQ80: fixedQ80AVX512,
 	bf16Rows: 4, tileBF16: tileBF16AVX2, packBF16: packBF16Generic, columnsBF16: columnsBF16Generic,
 	rowPairsF32: rowPairsF32Generic, rowPairsF16: rowPairsF16Generic, rowPairsB16: rowPairsB16Generic,
+	narrowBF16: narrowBF16AVX2, widenBF16: widenBF16AVX512,
 }
 
 // A tileFunc computes a tile of a fixed size; strides are in bytes and k is at least 1.

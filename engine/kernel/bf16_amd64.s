@@ -4319,6 +4319,139 @@ loop:
 	VZEROUPPER
 	RET
 
+DATA oneWord<>+0(SB)/4, $0x00000001
+DATA oneWord<>+4(SB)/4, $0x00000001
+DATA oneWord<>+8(SB)/4, $0x00000001
+DATA oneWord<>+12(SB)/4, $0x00000001
+DATA oneWord<>+16(SB)/4, $0x00000001
+DATA oneWord<>+20(SB)/4, $0x00000001
+DATA oneWord<>+24(SB)/4, $0x00000001
+DATA oneWord<>+28(SB)/4, $0x00000001
+DATA oneWord<>+32(SB)/4, $0x00000001
+DATA oneWord<>+36(SB)/4, $0x00000001
+DATA oneWord<>+40(SB)/4, $0x00000001
+DATA oneWord<>+44(SB)/4, $0x00000001
+DATA oneWord<>+48(SB)/4, $0x00000001
+DATA oneWord<>+52(SB)/4, $0x00000001
+DATA oneWord<>+56(SB)/4, $0x00000001
+DATA oneWord<>+60(SB)/4, $0x00000001
+GLOBL oneWord<>(SB), RODATA|NOPTR, $64
+
+DATA nearlyHalf<>+0(SB)/4, $0x00007fff
+DATA nearlyHalf<>+4(SB)/4, $0x00007fff
+DATA nearlyHalf<>+8(SB)/4, $0x00007fff
+DATA nearlyHalf<>+12(SB)/4, $0x00007fff
+DATA nearlyHalf<>+16(SB)/4, $0x00007fff
+DATA nearlyHalf<>+20(SB)/4, $0x00007fff
+DATA nearlyHalf<>+24(SB)/4, $0x00007fff
+DATA nearlyHalf<>+28(SB)/4, $0x00007fff
+DATA nearlyHalf<>+32(SB)/4, $0x00007fff
+DATA nearlyHalf<>+36(SB)/4, $0x00007fff
+DATA nearlyHalf<>+40(SB)/4, $0x00007fff
+DATA nearlyHalf<>+44(SB)/4, $0x00007fff
+DATA nearlyHalf<>+48(SB)/4, $0x00007fff
+DATA nearlyHalf<>+52(SB)/4, $0x00007fff
+DATA nearlyHalf<>+56(SB)/4, $0x00007fff
+DATA nearlyHalf<>+60(SB)/4, $0x00007fff
+GLOBL nearlyHalf<>(SB), RODATA|NOPTR, $64
+
+DATA quietBit<>+0(SB)/4, $0x00400000
+DATA quietBit<>+4(SB)/4, $0x00400000
+DATA quietBit<>+8(SB)/4, $0x00400000
+DATA quietBit<>+12(SB)/4, $0x00400000
+DATA quietBit<>+16(SB)/4, $0x00400000
+DATA quietBit<>+20(SB)/4, $0x00400000
+DATA quietBit<>+24(SB)/4, $0x00400000
+DATA quietBit<>+28(SB)/4, $0x00400000
+DATA quietBit<>+32(SB)/4, $0x00400000
+DATA quietBit<>+36(SB)/4, $0x00400000
+DATA quietBit<>+40(SB)/4, $0x00400000
+DATA quietBit<>+44(SB)/4, $0x00400000
+DATA quietBit<>+48(SB)/4, $0x00400000
+DATA quietBit<>+52(SB)/4, $0x00400000
+DATA quietBit<>+56(SB)/4, $0x00400000
+DATA quietBit<>+60(SB)/4, $0x00400000
+GLOBL quietBit<>(SB), RODATA|NOPTR, $64
+
+DATA exponentBits<>+0(SB)/4, $0x7f800000
+DATA exponentBits<>+4(SB)/4, $0x7f800000
+DATA exponentBits<>+8(SB)/4, $0x7f800000
+DATA exponentBits<>+12(SB)/4, $0x7f800000
+DATA exponentBits<>+16(SB)/4, $0x7f800000
+DATA exponentBits<>+20(SB)/4, $0x7f800000
+DATA exponentBits<>+24(SB)/4, $0x7f800000
+DATA exponentBits<>+28(SB)/4, $0x7f800000
+DATA exponentBits<>+32(SB)/4, $0x7f800000
+DATA exponentBits<>+36(SB)/4, $0x7f800000
+DATA exponentBits<>+40(SB)/4, $0x7f800000
+DATA exponentBits<>+44(SB)/4, $0x7f800000
+DATA exponentBits<>+48(SB)/4, $0x7f800000
+DATA exponentBits<>+52(SB)/4, $0x7f800000
+DATA exponentBits<>+56(SB)/4, $0x7f800000
+DATA exponentBits<>+60(SB)/4, $0x7f800000
+GLOBL exponentBits<>(SB), RODATA|NOPTR, $64
+
+DATA signBit<>+0(SB)/4, $0x80000000
+DATA signBit<>+4(SB)/4, $0x80000000
+DATA signBit<>+8(SB)/4, $0x80000000
+DATA signBit<>+12(SB)/4, $0x80000000
+DATA signBit<>+16(SB)/4, $0x80000000
+DATA signBit<>+20(SB)/4, $0x80000000
+DATA signBit<>+24(SB)/4, $0x80000000
+DATA signBit<>+28(SB)/4, $0x80000000
+DATA signBit<>+32(SB)/4, $0x80000000
+DATA signBit<>+36(SB)/4, $0x80000000
+DATA signBit<>+40(SB)/4, $0x80000000
+DATA signBit<>+44(SB)/4, $0x80000000
+DATA signBit<>+48(SB)/4, $0x80000000
+DATA signBit<>+52(SB)/4, $0x80000000
+DATA signBit<>+56(SB)/4, $0x80000000
+DATA signBit<>+60(SB)/4, $0x80000000
+GLOBL signBit<>(SB), RODATA|NOPTR, $64
+
+// func narrowRowAVX2(dst *float32, src *float32, blocks int) 
+TEXT ·narrowRowAVX2(SB), NOSPLIT, $0-24
+	MOVQ dst+0(FP), DI
+	MOVQ src+8(FP), SI
+	MOVQ blocks+16(FP), CX
+	VPXOR Y15, Y15, Y15
+loop:
+	VMOVUPS 0(SI), Y0
+	VPSRLD $16, Y0, Y1
+	VPAND oneWord<>(SB), Y1, Y1
+	VPADDD nearlyHalf<>(SB), Y1, Y1
+	VPADDD Y0, Y1, Y1
+	VCMPPS $3, Y0, Y0, Y3
+	VPOR quietBit<>(SB), Y0, Y2
+	VBLENDVPS Y3, Y2, Y1, Y1
+	VPAND exponentBits<>(SB), Y0, Y3
+	VPCMPEQD Y15, Y3, Y3
+	VPAND signBit<>(SB), Y0, Y2
+	VBLENDVPS Y3, Y2, Y1, Y1
+	VPSRLD $16, Y1, Y1
+	VMOVUPS 32(SI), Y4
+	VPSRLD $16, Y4, Y5
+	VPAND oneWord<>(SB), Y5, Y5
+	VPADDD nearlyHalf<>(SB), Y5, Y5
+	VPADDD Y4, Y5, Y5
+	VCMPPS $3, Y4, Y4, Y7
+	VPOR quietBit<>(SB), Y4, Y6
+	VBLENDVPS Y7, Y6, Y5, Y5
+	VPAND exponentBits<>(SB), Y4, Y7
+	VPCMPEQD Y15, Y7, Y7
+	VPAND signBit<>(SB), Y4, Y6
+	VBLENDVPS Y7, Y6, Y5, Y5
+	VPSRLD $16, Y5, Y5
+	VPACKUSDW Y5, Y1, Y1
+	VPERMQ $0xd8, Y1, Y1
+	VMOVUPS Y1, (DI)
+	ADDQ $64, SI
+	ADDQ $32, DI
+	DECQ CX
+	JNE loop
+	VZEROUPPER
+	RET
+
 // func tileBF16AVX2_1x1(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool) 
 TEXT ·tileBF16AVX2_1x1(SB), NOSPLIT, $16-49
 	STMXCSR saved-8(SP)

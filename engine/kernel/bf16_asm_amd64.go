@@ -11,6 +11,7 @@ var implAVX512BF16 = func() implementation {
 	impl.bf16Rows, impl.tileBF16 = 8, tileBF16AVX512
 	impl.packBF16, impl.columnsBF16 = packBF16AVX512, columnsBF16Masks
 	impl.rowPairsF32, impl.rowPairsF16, impl.rowPairsB16 = rowPairsF32AVX512, rowPairsF16AVX512, rowPairsB16AVX512
+	impl.narrowBF16 = narrowBF16AVX512
 	impl.pairsInRegisters = true
 	return impl
 }()

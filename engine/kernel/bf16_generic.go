@@ -76,6 +76,11 @@ func tileBF16Generic(c []float32, ldc int, a, b []float32, bStride, mr, panels, 
 // bf16Value is the value of the bfloat16 in the high half of pair.
 func bf16Value(pair uint32) float32 { return flush(math.Float32frombits(pair & 0xffff0000)) }
 
+// pairElement is the first or second value of a pair, subnormal ones included.
+func pairElement(pair float32, i int) float32 {
+	return math.Float32frombits(math.Float32bits(pair) >> (16 * i) << 16)
+}
+
 // flush makes subnormals zeros of their sign.
 func flush(x float32) float32 {
 	if b := math.Float32bits(x); b&0x7f800000 == 0 {

@@ -51,6 +51,8 @@ type implementation struct {
 	rowPairsF16 func(y, x []float32, src []byte, stride, panels int, accumulate bool)
 	rowPairsB16 func(y, x []float32, src []byte, stride, panels int, accumulate bool)
 
+	narrowBF16, widenBF16 func(dst, src []float32)
+
 	pairsInRegisters bool // rowPairs… are assembly
 
 	rowQ41, rowQ40, rowQ80, rowF16, rowB16 rowFunc

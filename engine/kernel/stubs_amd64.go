@@ -545,6 +545,9 @@ func rowPairsB16AVX512_2(y *float32, x *float32, src *byte, stride int, pairs in
 func rowPairsB16AVX512_3(y *float32, x *float32, src *byte, stride int, pairs int, accumulate bool)
 
 //go:noescape
+func narrowRowAVX2(dst *float32, src *float32, blocks int)
+
+//go:noescape
 func tileBF16AVX2_1x1(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool)
 
 //go:noescape

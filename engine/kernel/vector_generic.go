@@ -18,6 +18,7 @@ var generic = implementation{
 	quantise: quantiseGeneric, fixedQ41: fixedQ41Generic, fixedQ40: fixedQ40Generic, fixedQ80: fixedQ80Generic,
 	bf16Rows: 4, tileBF16: tileBF16Generic, packBF16: packBF16Generic, columnsBF16: columnsBF16Generic,
 	rowPairsF32: rowPairsF32Generic, rowPairsF16: rowPairsF16Generic, rowPairsB16: rowPairsB16Generic,
+	narrowBF16: narrowBF16Generic, widenBF16: widenBF16Generic,
 }
 
 func dotGeneric(a, b []float32) float32 {

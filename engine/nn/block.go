@@ -26,7 +26,7 @@ type attnSaved struct {
 // Forward writes y (T, D) for x (T, D).
 func (m *SelfAttention) Forward(c *Call, y, x []float32) (s attnSaved) {
 	qw, kw := m.Heads*m.E, m.Groups*m.E
-	s.q, s.k, s.v = c.Saved.F32(c.T*qw), c.Saved.F32(c.T*kw), c.Saved.F32(c.T*kw)
+	s.q, s.k, s.v = c.activations(c.T*qw), c.activations(c.T*kw), c.activations(c.T*kw)
 	if m.QKV != nil {
 		s.uq = m.QKV.Inner(c)
 		m.splitForward(c, x, &s)
@@ -36,7 +36,7 @@ func (m *SelfAttention) Forward(c *Call, y, x []float32) (s attnSaved) {
 	}
 	if m.QNorm != nil {
 		s.qraw, s.kraw = s.q, s.k
-		s.q, s.k = c.Saved.F32(c.T*qw), c.Saved.F32(c.T*kw)
+		s.q, s.k = c.activations(c.T*qw), c.activations(c.T*kw)
 		m.QNorm.Forward(c, s.q, s.qraw)
 		m.KNorm.Forward(c, s.k, s.kraw)
 	}
@@ -44,7 +44,7 @@ func (m *SelfAttention) Forward(c *Call, y, x []float32) (s attnSaved) {
 		m.Rope.Apply(c, s.q, m.Heads, m.E, false)
 		m.Rope.Apply(c, s.k, m.Groups, m.E, false)
 	}
-	s.out = c.Saved.F32(c.T * qw)
+	s.out = c.activations(c.T * qw)
 	m.Attention.Forward(c, s.out, s.q, s.k, s.v)
 	s.uo = m.O.Inner(c)
 	m.O.Forward(c, y, s.out, s.uo)
@@ -133,9 +133,19 @@ func (m *MLP) width() int { return m.Down.In() }
 
 // Forward writes y (T, D) for x (T, D).
 func (m *MLP) Forward(c *Call, y, x []float32) (s mlpSaved) {
-	f := m.width()
-	s.gate, s.up = c.Saved.F32(c.T*f), c.Saved.F32(c.T*f)
+	s = m.open(c, x)
 	s.ud = m.Down.Inner(c)
+	// The activation is scratch: the backward pass makes it again, which is cheaper than holding it.
+	mark := c.WS.Mark()
+	m.Down.Forward(c, y, m.activation(c, s), s.ud)
+	c.WS.Release(mark)
+	return s
+}
+
+// open computes gate and up.
+func (m *MLP) open(c *Call, x []float32) (s mlpSaved) {
+	f := m.width()
+	s.gate, s.up = c.activations(c.T*f), c.activations(c.T*f)
 	if m.GateUp != nil {
 		s.ug = m.GateUp.Inner(c)
 		m.splitForward(c, x, s)
@@ -143,10 +153,6 @@ func (m *MLP) Forward(c *Call, y, x []float32) (s mlpSaved) {
 		s.ug, s.uu = m.Gate.Inner(c), m.Up.Inner(c)
 		c.project(x, projection{m.Gate, s.gate, s.ug}, projection{m.Up, s.up, s.uu})
 	}
-	// The activation is scratch: the backward pass makes it again, which is cheaper than holding it.
-	mark := c.WS.Mark()
-	m.Down.Forward(c, y, m.activation(c, s), s.ud)
-	c.WS.Release(mark)
 	return s
 }
 

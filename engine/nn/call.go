@@ -27,12 +27,17 @@ type Call struct {
 	// and so are attention, norms and losses.
 	Forward, Backward tensor.Precision
 
+	// Memory is how activations wait for Backward.
+	Memory Memory
+
 	// Trace, where set, sees the residual stream: layer -1 is the embedding, then each layer's output,
 	// the last one after the final norm. For tests.
 	Trace func(layer int, x []float32)
 
 	// Lists of the pass under way, reused.
-	blocks  []blockSaved
+	blocks  []savedBlock
+	wide    [][]float32
+	layer   tensor.Workspace // activations of the layer under way at MemoryBalanced
 	seqs    []sequence
 	queries []sequence
 

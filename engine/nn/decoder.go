@@ -20,25 +20,45 @@ type blockSaved struct {
 	mlp    mlpSaved
 }
 
-// Forward returns the residual stream after the layer, (T, D), among the saved activations.
-func (b *Block) Forward(c *Call, x []float32) (out []float32, s blockSaved) {
-	s.x = x
-	s.mid, out = c.Saved.F32(len(x)), c.Saved.F32(len(x))
-	if b.PostAttn != nil {
-		s.ya = c.Saved.F32(len(x))
-	}
-	if b.PostMLP != nil {
-		s.ym = c.Saved.F32(len(x))
-	}
+// Forward writes the residual stream after the layer to out, which may be x, (T, D).
+func (b *Block) Forward(c *Call, out, x []float32) (s blockSaved) {
 	mark := c.WS.Mark()
 	defer c.WS.Release(mark)
+	in := b.attend(c, x, &s)
+	y := c.orScratch(s.ym, len(x))
+	s.mlp = b.MLP.Forward(c, y, in)
+	b.join(c, out, s.mid, y, b.PostMLP)
+	return s
+}
+
+// Again returns what Forward saved of x. Where that includes nothing of the MLP's output, the down projection, whose
+// inner activations are given, is left out.
+func (b *Block) Again(c *Call, x, down []float32) (s blockSaved) {
+	mark := c.WS.Mark()
+	defer c.WS.Release(mark)
+	in := b.attend(c, x, &s)
+	if s.ym != nil {
+		s.mlp = b.MLP.Forward(c, s.ym, in)
+	} else {
+		s.mlp = b.MLP.open(c, in)
+		s.mlp.ud = down
+	}
+	return s
+}
+
+// attend runs the layer up to its MLP, whose input it returns, in scratch.
+func (b *Block) attend(c *Call, x []float32, s *blockSaved) []float32 {
+	s.x, s.mid = x, c.activations(len(x))
+	if b.PostAttn != nil {
+		s.ya = c.activations(len(x))
+	}
+	if b.PostMLP != nil {
+		s.ym = c.activations(len(x))
+	}
 	in, y := c.normed(b.PreAttn, x), c.orScratch(s.ya, len(x))
 	s.attn = b.Attn.Forward(c, y, in)
 	b.join(c, s.mid, x, y, b.PostAttn)
-	in, y = c.normed(b.PreMLP, s.mid), c.orScratch(s.ym, len(x))
-	s.mlp = b.MLP.Forward(c, y, in)
-	b.join(c, out, s.mid, y, b.PostMLP)
-	return out, s
+	return c.normed(b.PreMLP, s.mid)
 }
 
 // Backward turns the gradient of the layer's output into that of its input, in place: d is (T, D).
@@ -130,7 +150,7 @@ func (d *Decoder) Hidden() int { return d.Embed.M.Cols }
 // Pass is what a backward pass needs of a forward pass. It lives as long as the call's next one.
 type Pass struct {
 	ids    []int32
-	blocks []blockSaved
+	blocks []savedBlock
 	last   []float32 // input of the final norm
 }
 
@@ -143,16 +163,12 @@ func (d *Decoder) Forward(c *Call, ids []int32) (h []float32, p Pass) {
 	c.trace(-1, x)
 	p.ids = ids
 	c.blocks = c.blocks[:0]
+	var spare []float32
+	if c.Keep() && c.Memory == MemoryBalanced {
+		spare = c.Saved.F32(len(h))
+	}
 	for i, b := range d.Blocks {
-		mark := c.Saved.Mark()
-		out, s := b.Forward(c, x)
-		if c.Keep() {
-			c.blocks = append(c.blocks, s)
-			x = out
-		} else {
-			copy(x, out)
-			c.Saved.Release(mark)
-		}
+		x, spare = c.forward(b, x, spare), x
 		if i < len(d.Blocks)-1 {
 			c.trace(i, x)
 		}
@@ -181,7 +197,7 @@ func (d *Decoder) embed(c *Call, x []float32, ids []int32) {
 func (d *Decoder) Backward(c *Call, dh []float32, p Pass) {
 	d.Norm.Backward(c, dh, dh, p.last, false)
 	for i := len(d.Blocks) - 1; i >= 0; i-- {
-		d.Blocks[i].Backward(c, dh, p.blocks[i])
+		c.backward(d.Blocks[i], dh, &p.blocks[i])
 	}
 	g := c.Grads.of(d.Embed)
 	if g == nil {

@@ -273,8 +273,9 @@ func TestBlockGradient(t *testing.T) {
 			r.adapt(0.2)
 			x := r.random(8 * d)
 			var s blockSaved
-			r.check([][]float32{x}, func() (out []float32) {
-				out, s = b.Forward(r.call, x)
+			out := make([]float32, len(x))
+			r.check([][]float32{x}, func() []float32 {
+				s = b.Forward(r.call, out, x)
 				return out
 			}, func(dy []float32) [][]float32 {
 				b.Backward(r.call, dy, s)

@@ -123,7 +123,7 @@ func (l *Linear) Inner(c *Call) []float32 {
 	if !c.Keep() || c.Segs[0].Adapter == nil || c.Segs[0].Adapter.LoRA[l.ID] == nil {
 		return nil
 	}
-	return c.Saved.F32(c.T * c.Segs[0].Adapter.LoRA[l.ID].R)
+	return c.activations(c.T * c.Segs[0].Adapter.LoRA[l.ID].R)
 }
 
 // addLoRA adds the adapters' products to y (T, out) for input x (T, in), and writes the inner products to u,

@@ -22,6 +22,7 @@ func bf16(f *file) {
 		}
 	}
 	f.isa = avx2
+	narrowRowAVX2(f)
 	for rows := 1; rows <= 4; rows++ {
 		tileBF16AVX2(f, rows)
 	}
@@ -359,6 +360,46 @@ func narrowRow(f *file) {
 	f.op("VMOVUPS Z2, (DI)")
 	f.op("ADDQ $128, SI")
 	f.op("ADDQ $64, DI")
+	f.op("DECQ CX")
+	f.op("JNE loop")
+	f.end()
+}
+
+// narrowRowAVX2 is narrowRow in integer arithmetic, 16·blocks floats: to nearest even by adding 0x7fff and the last
+// bit that stays; NaN becomes quiet instead, and what has no exponent zero.
+func narrowRowAVX2(f *file) {
+	constant(f, "oneWord", "0x00000001")
+	constant(f, "nearlyHalf", "0x00007fff")
+	constant(f, "quietBit", "0x00400000")
+	constant(f, "exponentBits", "0x7f800000")
+	constant(f, "signBit", "0x80000000")
+	f.function("narrowRowAVX2", "dst *float32, src *float32, blocks int", "")
+	f.op("MOVQ dst+0(FP), DI")
+	f.op("MOVQ src+8(FP), SI")
+	f.op("MOVQ blocks+16(FP), CX")
+	f.op("VPXOR {15}, {15}, {15}")
+	f.mark("loop")
+	for half := range 2 {
+		x, sum, t, m := 4*half, 4*half+1, 4*half+2, 4*half+3
+		f.op("VMOVUPS %d(SI), {%d}", 32*half, x)
+		f.op("VPSRLD $16, {%d}, {%d}", x, sum)
+		f.op("VPAND oneWord<>(SB), {%d}, {%d}", sum, sum)
+		f.op("VPADDD nearlyHalf<>(SB), {%d}, {%d}", sum, sum)
+		f.op("VPADDD {%d}, {%d}, {%d}", x, sum, sum)
+		f.op("VCMPPS $3, {%d}, {%d}, {%d}", x, x, m)
+		f.op("VPOR quietBit<>(SB), {%d}, {%d}", x, t)
+		f.op("VBLENDVPS {%d}, {%d}, {%d}, {%d}", m, t, sum, sum)
+		f.op("VPAND exponentBits<>(SB), {%d}, {%d}", x, m)
+		f.op("VPCMPEQD {15}, {%d}, {%d}", m, m)
+		f.op("VPAND signBit<>(SB), {%d}, {%d}", x, t)
+		f.op("VBLENDVPS {%d}, {%d}, {%d}, {%d}", m, t, sum, sum)
+		f.op("VPSRLD $16, {%d}, {%d}", sum, sum)
+	}
+	f.op("VPACKUSDW {5}, {1}, {1}") // of each half register in turn
+	f.op("VPERMQ $0xd8, {1}, {1}")
+	f.op("VMOVUPS {1}, (DI)")
+	f.op("ADDQ $64, SI")
+	f.op("ADDQ $32, DI")
 	f.op("DECQ CX")
 	f.op("JNE loop")
 	f.end()
