@@ -144,3 +144,19 @@ func TestMemoryAllocatesLittle(t *testing.T) {
 		}
 	}
 }
+
+func TestParseMemory(t *testing.T) {
+	for _, name := range MemoryNames()[1:] {
+		if got, err := ParseMemory(name, tensor.Half); err != nil || got.String() != name {
+			t.Errorf("%s is %v, %v", name, got, err)
+		}
+	}
+	for p, want := range map[tensor.Precision]nn.Memory{tensor.Single: nn.MemoryFast, tensor.Half: nn.MemoryBalanced, tensor.Fixed: nn.MemoryBalanced} {
+		if got, err := ParseMemory(AutoMemory, p); err != nil || got != want {
+			t.Errorf("auto at %v is %v, %v", p, got, err)
+		}
+	}
+	if _, err := ParseMemory("none", tensor.Single); err == nil {
+		t.Error("none was accepted")
+	}
+}

@@ -83,7 +83,7 @@ func TestPrecisionsKeepTheirBits(t *testing.T) {
 }
 
 func TestParsePrecision(t *testing.T) {
-	for name, want := range map[string]tensor.Precision{"f32": tensor.Single, "bf16": tensor.Half, "fixed": tensor.Fixed, "auto": tensor.Half} {
+	for name, want := range map[string]tensor.Precision{"f32": tensor.Single, "bf16": tensor.Half, "fixed": tensor.Fixed, "int8": tensor.Fixed, "auto": tensor.Half} {
 		if got, err := ParsePrecision(name, tensor.Half); err != nil || got != want {
 			t.Errorf("%s is %v, %v", name, got, err)
 		}

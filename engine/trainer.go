@@ -15,7 +15,7 @@ import (
 type TrainerOptions struct {
 	Seed      uint64 // keys dropout
 	MicroRows int    // rows of a forward pass; 0: as many as MicroTokens allow
-	// MicroTokens bounds the tokens of a forward pass; 0: from the model's shape. It never depends on free memory.
+	// MicroTokens bounds the tokens of a forward pass; 0: from the model's shape and Memory. It never depends on free memory.
 	MicroTokens int
 	Packing     bool             // rows share forward passes; otherwise each has its own
 	Precision   tensor.Precision // of the products with weights and adapters
@@ -298,23 +298,11 @@ func (b *Base) checkRows(rows []Datum) error {
 	return nil
 }
 
-// activationBytes is about what one token of a training pass holds for the backward pass.
-func (b *Base) activationBytes() int {
-	c := b.cfg
-	heads, groups := c.Heads*c.HeadDim, c.KVHeads*c.HeadDim
-	return 4 * c.Layers * (2*c.Hidden + 3*heads + 3*groups + 2*c.Intermediate)
-}
-
-// microTokens is the token bound of a forward pass: about 700 MB of activations, but between 256 and 2048 tokens.
-func (b *Base) microTokens() int {
-	return max(256, min(2048, 700<<20/b.activationBytes()))
-}
-
 // microBatches cuts rows into runs for one forward pass each. It depends on rows, options and model alone.
 func (b *Base) microBatches(rows []Datum, o TrainerOptions) (parts [][]Datum) {
 	limit, maxRows := o.MicroTokens, o.MicroRows
 	if limit == 0 {
-		limit = b.microTokens()
+		limit = b.microTokens(o.Memory)
 		if maxRows > 0 {
 			limit = math.MaxInt
 		}

@@ -1,6 +1,8 @@
 // Package tune holds the training methods: for each a struct of settings and one flat loop.
 package tune
 
+import "hone/engine"
+
 // SFT is a run of supervised fine-tuning: the training file, the flags of hone train and the body of a training job
 // are this struct. The json tag is the key, the doc tag its line in the reference.
 type SFT struct {
@@ -28,7 +30,8 @@ type SFT struct {
 	Packing      bool    `json:"packing" doc:"rows go through the model together, without seeing each other; false = one at a time"`
 	MaxLength    int     `json:"max_length" doc:"most tokens of a row"`
 	Truncate     bool    `json:"truncate" doc:"cut longer rows at max_length; false = refuse them"`
-	Precision    string  `json:"precision" doc:"of the products with weights: f32, bf16 (operands rounded to bfloat16, sums in f32), fixed (as bf16, but a quantised base multiplies 16-bit activations forward), or auto = bf16 where the CPU has it, else f32. The adapter, its gradients and moments are f32 always"`
+	Precision    string  `json:"precision" doc:"of the products with weights: auto = bf16 where the CPU multiplies it, else f32; f32; bf16 (operands rounded to bfloat16, sums in f32; slow on other CPUs); fixed, also called int8 (as bf16, but a quantised base multiplies integer activations with its 4- or 8-bit weights forward). The adapter, its gradients and moments are f32 always"`
+	Memory       string  `json:"memory" doc:"how activations wait for the backward pass: fast = in f32; balanced = rounded to bfloat16, half of that; low = only the input of each layer, the rest is computed again, with the bits of fast in about a quarter more time; auto = balanced, at precision f32 fast"`
 	Threads      Auto    `json:"threads" doc:"threads that compute; auto = one a core. Results do not depend on it"`
 	Date         string  `json:"date" doc:"day that chat templates print, as 2025-07-10; empty = the day the run starts, which run.yaml records"`
 
@@ -80,7 +83,8 @@ func DefaultSFT() SFT {
 		Shuffle:         true,
 		Packing:         true,
 		MaxLength:       2048,
-		Precision:       "f32",
+		Precision:       engine.AutoPrecision,
+		Memory:          engine.AutoMemory,
 		KeepCheckpoints: 2,
 	}
 }

@@ -34,7 +34,8 @@ shuffle: false
 packing: false
 max_length: 512
 truncate: true
-precision: f32
+precision: fixed
+memory: low
 threads: 2
 date: 2025-07-10
 eval_every: 5
@@ -52,7 +53,7 @@ func TestEveryKey(t *testing.T) {
 	if err := c.Validate(); err != nil {
 		t.Errorf("validate: %v", err)
 	}
-	if d := Diff(DefaultSFT(), c); len(d) != len(Reference())-3 { // method, precision, adapter.type have one value or keep it
+	if d := Diff(DefaultSFT(), c); len(d) != len(Reference())-2 { // method, adapter.type have one value or keep it
 		t.Errorf("%d of %d keys differ from the defaults: %v", len(d), len(Reference()), d)
 	}
 	want := Adapter{Type: "lora", R: 8, Alpha: 16, Dropout: 0.1, Targets: Targets{List: []string{"q_proj", "mlp.up_proj"}}, RSLora: true,
@@ -208,7 +209,7 @@ func TestValidate(t *testing.T) {
 		"learning_rate": func(c *SFT) { c.LearningRate = math.NaN() }, "schedule": func(c *SFT) { c.Schedule = "step" }, "warmup": func(c *SFT) { c.Warmup = -1 },
 		"weight_decay": func(c *SFT) { c.WeightDecay = -1 }, "betas": func(c *SFT) { c.Betas[1] = 1 }, "eps": func(c *SFT) { c.Eps = math.Inf(1) },
 		"max_grad_norm": func(c *SFT) { c.MaxGradNorm = math.Inf(1) }, "seed": func(c *SFT) { c.Seed = -1 }, "max_length": func(c *SFT) { c.MaxLength = 1 },
-		"precision": func(c *SFT) { c.Precision = "fp8" }, "threads": func(c *SFT) { c.Threads = -1 }, "date": func(c *SFT) { c.Date = "July" },
+		"precision": func(c *SFT) { c.Precision = "fp8" }, "memory": func(c *SFT) { c.Memory = "none" }, "threads": func(c *SFT) { c.Threads = -1 }, "date": func(c *SFT) { c.Date = "July" },
 		"eval_every": func(c *SFT) { c.EvalEvery = -1 }, "save_every": func(c *SFT) { c.SaveEvery = -1 }, "keep_checkpoints": func(c *SFT) { c.KeepCheckpoints = 1 },
 		"early_stopping.patience": func(c *SFT) { c.EarlyStopping.Patience = 1; c.EvalEvery = 1 }, "early_stopping.min_delta": func(c *SFT) { c.EarlyStopping.MinDelta = -1 },
 		"adapter.type": func(c *SFT) { c.Adapter.Type = "lokr" }, "adapter.r": func(c *SFT) { c.Adapter.R = 5000 }, "adapter.alpha": func(c *SFT) { c.Adapter.Alpha = math.Inf(1) },

@@ -187,6 +187,7 @@ func TestResumeRefusesAndForgives(t *testing.T) {
 	}{
 		{func(c *SFT) { c.LearningRate = 1 }, "learning_rate was 0.005, is 1"},
 		{func(c *SFT) { c.Adapter.R = 8; c.Seed = 3 }, "adapter.r was 4, is 8; seed was 0, is 3"},
+		{func(c *SFT) { c.Precision, c.Memory = "int8", "low" }, "precision was f32, is fixed; memory was fast, is low"},
 		{func(c *SFT) { c.Date = "2030-01-01" }, "date was 2025-07-10"},
 		{func(c *SFT) {
 			other := filepath.Join(t.TempDir(), "other.jsonl")
@@ -246,6 +247,40 @@ func TestResumeRefusesAndForgives(t *testing.T) {
 	}
 	if s = mustRun(t, c, RunOptions{Overwrite: true}); s.Steps != 18 || s.AlreadyFinished {
 		t.Errorf("overwrite: %+v", s)
+	}
+}
+
+// TestAutoResumesAsItBegan interrupts runs that say nothing of precision and memory, and resumes them: as they began,
+// whatever auto means by then, and those made before there was memory at what it was then.
+func TestAutoResumesAsItBegan(t *testing.T) {
+	for _, began := range []struct{ precision, memory string }{{"bf16", "auto"}, {"f32", "auto"}, {"f32", "balanced"}, {"fixed", "low"}} {
+		c := tiny(t, filepath.Join(t.TempDir(), "out"))
+		c.Precision, c.Memory = began.precision, began.memory
+		whole := mustRun(t, c, RunOptions{})
+		want := result(t, c.Out)
+		c.Out += "-cut"
+		ctx, cancel := context.WithCancel(context.Background())
+		_, err := Run(ctx, c, RunOptions{Progress: func(p Progress) {
+			if p.Event == Stepped && p.Step == 8 {
+				cancel()
+			}
+		}})
+		cancel()
+		if !errors.Is(err, ErrInterrupted) {
+			t.Fatal(err)
+		}
+		c.Precision, c.Memory = "auto", "auto"
+		if s := mustRun(t, c, RunOptions{Resume: true}); s.ResumedAt != 8 || s.LastLoss != whole.LastLoss {
+			t.Errorf("%v: %+v", began, s)
+		}
+		got := result(t, c.Out)
+		if got["adapter/adapter_model.safetensors"] != want["adapter/adapter_model.safetensors"] {
+			t.Errorf("%v: the adapter is not that of the uninterrupted run", began)
+		}
+	}
+	r := run{c: SFT{Precision: "auto", Memory: "auto"}}
+	if err := r.resolveArithmetic(&SFT{Precision: "bf16", Memory: "auto"}); err != nil || r.c.Precision != "bf16" || r.c.Memory != "fast" {
+		t.Errorf("a run from before there was memory resumes at %s, %s, %v", r.c.Precision, r.c.Memory, err)
 	}
 }
 

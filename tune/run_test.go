@@ -97,7 +97,7 @@ func tiny(t testing.TB, out string) SFT {
 	write(t, c.Valid, valid.String())
 	c.Adapter.R, c.Adapter.Alpha, c.Adapter.Dropout = 4, 8, 0.1
 	c.Epochs, c.Batch, c.LearningRate, c.EvalEvery, c.SaveEvery, c.Date = 3, 4, 5e-3, 5, 4, "2025-07-10"
-	c.Threads = 1
+	c.Threads, c.Precision, c.Memory = 1, "f32", "fast"
 	return c
 }
 
@@ -118,6 +118,7 @@ func TestGoldenCurve(t *testing.T) {
 	writeGoldenRows(t, c.Train)
 	c.Adapter = Adapter{Type: "lora", R: 4, Alpha: 8, Targets: Targets{Pattern: AllLinear}, Init: golden.Path(t, "arch/llama/adapter_init")}
 	c.Epochs, c.Batch, c.LearningRate, c.Schedule, c.Shuffle = 10, 2, 1e-2, "constant", false
+	c.Precision = "f32"
 	s := mustRun(t, c, RunOptions{})
 	metrics, err := ReadMetrics(filepath.Join(c.Out, "metrics.jsonl"))
 	if err != nil {
@@ -151,6 +152,7 @@ func TestGoldenPatterns(t *testing.T) {
 			writeGoldenRows(t, c.Train)
 			c.Adapter, c.Adapter.Init = a, golden.Path(t, "peft/"+name+"/adapter_init")
 			c.Epochs, c.Batch, c.LearningRate, c.Schedule, c.Shuffle = 10, 2, 1e-2, "constant", false
+			c.Precision = "f32"
 			s := mustRun(t, c, RunOptions{})
 			want := curves(t, "peft/"+name+"/golden_lora.safetensors", "loss_curve")[0]
 			if off := math.Abs(s.LastLoss-float64(want[9])) / float64(want[9]); off > 1e-4 {
@@ -208,6 +210,7 @@ func TestFullFineTuning(t *testing.T) {
 	writeGoldenRows(t, c.Train)
 	c.Adapter.Type = "none"
 	c.Epochs, c.Batch, c.WeightDecay, c.Schedule, c.Shuffle = 10, 2, 0.01, "constant", false
+	c.Precision = "f32"
 	s := mustRun(t, c, RunOptions{})
 	metrics, err := ReadMetrics(filepath.Join(c.Out, "metrics.jsonl"))
 	if err != nil {

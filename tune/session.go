@@ -26,6 +26,7 @@ type run struct {
 	model     *catalog.Model
 	adapter   *engine.Adapter // nil in full fine-tuning
 	trainer   *engine.Trainer
+	options   engine.TrainerOptions
 	train     *batch.Set
 	valid     *batch.Set // nil: none
 	order     batch.Order
@@ -110,8 +111,8 @@ func (r *run) claim() (from *checkpoint, err error) {
 	return from, r.resolve(from)
 }
 
-// resolve fills in the date and the precision, and refuses settings that are not those of the run to resume. A run that was killed
-// before its first checkpoint has left its settings in run.yaml alone.
+// resolve fills in the date and what auto stands for, and refuses settings that are not those of the run to resume. A
+// run that was killed before its first checkpoint has left its settings in run.yaml alone.
 func (r *run) resolve(from *checkpoint) error {
 	var before *SFT
 	place := filepath.Join(r.c.Out, configName)
@@ -128,11 +129,8 @@ func (r *run) resolve(from *checkpoint) error {
 	if r.c.Date == "" {
 		r.c.Date = r.o.Now().Format(time.DateOnly)
 	}
-	if r.c.Precision == engine.AutoPrecision && before != nil {
-		r.c.Precision = before.Precision
-	}
-	if r.c.Precision == engine.AutoPrecision {
-		r.c.Precision = engine.TrainingPrecision().String()
+	if err := r.resolveArithmetic(before); err != nil {
+		return err
 	}
 	if err := r.inherit(from); err != nil {
 		return err
@@ -142,6 +140,35 @@ func (r *run) resolve(from *checkpoint) error {
 		if differences := differing(*before, r.c); len(differences) > 0 {
 			return &ResumeError{place, differences}
 		}
+	}
+	return nil
+}
+
+// resolveArithmetic fills in what auto stands for: what it stood for before, if the run resumes.
+func (r *run) resolveArithmetic(before *SFT) error {
+	if before != nil {
+		if before.Memory == engine.AutoMemory { // made before there was the setting
+			before.Memory = "fast"
+		}
+		if r.c.Precision == engine.AutoPrecision {
+			r.c.Precision = before.Precision
+		}
+		if r.c.Memory == engine.AutoMemory {
+			r.c.Memory = before.Memory
+		}
+	}
+	p, err := engine.ParsePrecision(r.c.Precision, engine.TrainingPrecision())
+	if err != nil {
+		return err
+	}
+	m, err := engine.ParseMemory(r.c.Memory, p)
+	if err != nil {
+		return err
+	}
+	r.c.Precision, r.c.Memory = p.String(), m.String()
+	r.options = engine.TrainerOptions{Seed: uint64(r.c.Seed), MicroRows: int(r.c.MicroBatch), Packing: r.c.Packing, Precision: p, Memory: m}
+	if engine.Emulated(min(p, tensor.Half)) { // fixed point has backward products in bf16
+		r.tell(Warned, fmt.Sprintf("this CPU has no bf16 instructions: precision %s has the same results here, but is slower than f32; name auto or f32", p))
 	}
 	return nil
 }
@@ -243,11 +270,7 @@ func (r *run) open(resumes bool) error {
 	if err := r.makeAdapter(resumes); err != nil {
 		return err
 	}
-	prec, err := engine.ParsePrecision(r.c.Precision, tensor.Single)
-	if err != nil {
-		return err
-	}
-	r.trainer, err = engine.NewTrainer(r.model.Base, r.adapter, engine.TrainerOptions{Seed: uint64(r.c.Seed), MicroRows: int(r.c.MicroBatch), Packing: r.c.Packing, Precision: prec})
+	r.trainer, err = engine.NewTrainer(r.model.Base, r.adapter, r.options)
 	return err
 }
 

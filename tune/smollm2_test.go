@@ -38,7 +38,7 @@ func TestSmolLM2(t *testing.T) {
 	c := DefaultSFT()
 	c.Model, c.Train, c.Out = model, golden.Path(t, "smollm2/train.jsonl"), filepath.Join(t.TempDir(), "out")
 	c.Adapter = Adapter{Type: "lora", R: 4, Alpha: 8, Targets: Targets{Pattern: AllLinear}, Init: golden.Path(t, "smollm2/adapter_init")}
-	c.Batch, c.WeightDecay, c.Shuffle = 8, 0.01, false
+	c.Batch, c.WeightDecay, c.Shuffle, c.Precision = 8, 0.01, false, "f32"
 	const steps = 4 // of 16, which the schedule counts on
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()

@@ -25,6 +25,7 @@ type benchCommand struct {
 	Batch, Length int
 	Rank          int
 	Precision     string
+	Memory        string
 	Text          string
 	Threads       int
 	JSON          bool
@@ -132,6 +133,7 @@ func (c *benchCommand) run(ctx context.Context, m *Main, args []string) error {
 	f.IntVar(&c.Length, "length", 256, "tokens of a row")
 	f.IntVar(&c.Rank, "rank", 16, "of adapters")
 	f.StringVar(&c.Precision, "precision", engine.AutoPrecision, "of training and decoding: f32, bf16, fixed, or auto, each one's default")
+	f.StringVar(&c.Memory, "memory", engine.AutoMemory, "how activations wait in training: fast, balanced, low, or auto, the default of hone train")
 	f.StringVar(&c.Text, "text", "", "`FILE` of text for divergence; otherwise what ships with hone")
 	f.IntVar(&c.Threads, "threads", 0, "threads to use; 0 is all")
 	f.BoolVar(&c.JSON, "json", false, "print JSON")
@@ -148,6 +150,9 @@ func (c *benchCommand) run(ctx context.Context, m *Main, args []string) error {
 	}
 	if _, err := engine.ParsePrecision(c.Precision, tensor.Single); err != nil {
 		return f.wrong("--precision: %w", err)
+	}
+	if _, err := engine.ParseMemory(c.Memory, tensor.Single); err != nil {
+		return f.wrong("--memory: %w", err)
 	}
 	chosen, err := c.chosen(f, all)
 	if err != nil {

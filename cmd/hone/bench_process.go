@@ -47,7 +47,7 @@ func (b *bench) memory(ctx context.Context) error {
 	c := b.c
 	out, _, err := child(ctx, "", "bench", "--only", "train", "--runs", strconv.Itoa(min(2, c.Runs)), "--json", "--model", c.Model,
 		"--batch", strconv.Itoa(c.Batch), "--length", strconv.Itoa(c.Length), "--rank", strconv.Itoa(c.Rank),
-		"--precision", c.Precision, "--threads", strconv.Itoa(c.Threads))
+		"--precision", c.Precision, "--memory", c.Memory, "--threads", strconv.Itoa(c.Threads))
 	if err != nil {
 		return err
 	}

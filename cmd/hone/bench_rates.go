@@ -57,7 +57,11 @@ func (b *bench) trainRows(ctx context.Context, prec tensor.Precision, rows []eng
 	if err != nil {
 		return nil, err
 	}
-	trainer, err := engine.NewTrainer(b.model.Base, adapter, engine.TrainerOptions{Packing: true, Precision: prec})
+	memory, err := engine.ParseMemory(b.c.Memory, prec)
+	if err != nil {
+		return nil, err
+	}
+	trainer, err := engine.NewTrainer(b.model.Base, adapter, engine.TrainerOptions{Packing: true, Precision: prec, Memory: memory})
 	if err != nil {
 		return nil, err
 	}
@@ -294,7 +298,7 @@ func (b *bench) decodeLimit(streams int, adapters []*engine.Adapter) float64 {
 // trainingSpeed is about how many tokens per second LoRA training reaches here, in steps of so many tokens after one
 // that is not counted.
 func trainingSpeed(ctx context.Context, model *opened, tokens, steps int) (float64, error) {
-	b := &bench{c: &benchCommand{Rank: 16, Runs: steps, Precision: engine.AutoPrecision}, model: model, r: &benchReport{}}
+	b := &bench{c: &benchCommand{Rank: 16, Runs: steps, Precision: engine.AutoPrecision, Memory: engine.AutoMemory}, model: model, r: &benchReport{}}
 	length := min(128, tokens, model.Base.Config().MaxPositions)
 	b.c.Batch, b.c.Length = max(1, tokens/length), length
 	rate, err := b.trainFull(ctx, b.trainingPrecision())

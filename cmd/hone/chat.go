@@ -44,7 +44,7 @@ func (c *chatCommand) run(ctx context.Context, m *Main, args []string) error {
 	if err := c.sampling.check(f); err != nil {
 		return err
 	}
-	load, err := loadOptions(f, c.Threads, c.Precision)
+	load, err := loadOptions(m, f, c.Threads, c.Precision)
 	if err != nil {
 		return err
 	}

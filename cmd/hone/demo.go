@@ -85,7 +85,7 @@ func (c *demoCommand) banking(ctx context.Context, m *Main) error {
 	heading(m.Stdout, "3. Training")
 	config := tune.DefaultSFT()
 	config.Model, config.Train, config.Out = demoModel, filepath.Join(dir, "train.jsonl"), filepath.Join(c.Out, "banking77")
-	config.SaveEvery, config.Precision = 10, engine.AutoPrecision
+	config.SaveEvery = 10
 	config.Threads = tune.Auto(c.Threads)
 	fmt.Fprintf(m.Stdout, "LoRA, rank %d on every linear layer, one pass over 1,000 messages. Ctrl-C saves; the same command goes on.\n", config.Adapter.R)
 	summary, err := c.train(ctx, m, model, config)

@@ -36,7 +36,6 @@ func (c *demoCommand) stories(ctx context.Context, m *Main) error {
 	config.Model, config.Out = model, filepath.Join(c.Out, "nib")
 	config.Train, config.Valid = filepath.Join(dir, "train.jsonl"), filepath.Join(dir, "valid.jsonl")
 	config.Epochs, config.Batch, config.LearningRate = 10, 8, 4e-3
-	config.Precision = engine.AutoPrecision
 	config.Threads = tune.Auto(c.Threads)
 	fmt.Fprintln(m.Stdout, "35 stories about Nib the mouse and her red thread; every token is trained.")
 	summary, err := c.train(ctx, m, opened, config)

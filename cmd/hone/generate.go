@@ -145,7 +145,7 @@ func (c *generateCommand) run(ctx context.Context, m *Main, args []string) (err 
 	if err := c.sampling.check(f); err != nil {
 		return err
 	}
-	load, err := loadOptions(f, c.Threads, c.Precision)
+	load, err := loadOptions(m, f, c.Threads, c.Precision)
 	if err != nil {
 		return err
 	}

@@ -14,13 +14,16 @@ type opened struct {
 }
 
 // precisionHelp is the help of --precision in commands that run a model.
-const precisionHelp = "of the products with weights: f32, bf16, fixed, or auto: where the CPU is fast at it, fixed point (16-bit activations) for quantised weights and bf16 for 16-bit ones, else f32"
+const precisionHelp = "of the products with weights: f32, bf16, fixed (also called int8), or auto: where the CPU is fast at it, fixed point (16-bit activations) for quantised weights and bf16 for 16-bit ones, else f32"
 
 // loadOptions are those of the flags --threads and --precision of f.
-func loadOptions(f *flags, threads int, precision string) (engine.LoadOptions, error) {
+func loadOptions(m *Main, f *flags, threads int, precision string) (engine.LoadOptions, error) {
 	o := engine.LoadOptions{Threads: threads}
 	if err := o.SetPrecision(precision); err != nil {
 		return o, f.wrong("--precision: %w", err)
+	}
+	if engine.Emulated(o.Precision) {
+		fmt.Fprintf(m.Stderr, "warning: this CPU has no bf16 instructions, so --precision %s is slower than f32; auto takes what is fast\n", o.Precision)
 	}
 	return o, nil
 }

@@ -67,7 +67,7 @@ func (c *scoreCommand) run(ctx context.Context, m *Main, args []string) (err err
 	case c.Top < 0:
 		return f.wrong("--top must not be negative")
 	}
-	load, err := loadOptions(f, c.Threads, c.Precision)
+	load, err := loadOptions(m, f, c.Threads, c.Precision)
 	if err != nil {
 		return err
 	}

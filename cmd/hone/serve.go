@@ -69,7 +69,7 @@ func (c *serveCommand) run(ctx context.Context, m *Main, args []string) error {
 	case key == "":
 		return errors.New("HONE_API_KEY is not set: set it to the key that clients must send, or use --dev to serve this machine alone without one")
 	}
-	load, err := loadOptions(f, c.Threads, c.Precision)
+	load, err := loadOptions(m, f, c.Threads, c.Precision)
 	if err != nil {
 		return err
 	}
