@@ -190,6 +190,15 @@ var productContracts = []*contract{
 	packing("columnsBF16", true, true, func(dst []float32, width int, src []float32, stride, rows, k int) {
 		active.columnsBF16(dst, width, src, stride, rows, k, -1.7)
 	}),
+	{field: "narrowBF16", raw: true, shapes: lengths, slots: func(s []int) []slot { return []slot{out((s[0] + 1) / 2), in(s[0])} },
+		run: func(_ []int, o operands) { active.narrowBF16(o.f(0), o.f(1)) }},
+	{field: "widenBF16", raw: true, shapes: lengths,
+		slots: func(s []int) []slot {
+			half := in((s[0] + 1) / 2)
+			half.fill, half.plant = fillPairs, plantWord(&specialPairs)
+			return []slot{out(s[0]), half}
+		},
+		run: func(_ []int, o operands) { active.widenBF16(o.f(0), o.f(1)) }},
 	{field: "transpose", raw: true, shapes: upTo(256, 256, 1), slots: vectors(1, 1),
 		run: func(_ []int, o operands) { active.transpose(o.f(0), o.f(1)) }},
 	{field: "turn", raw: true, shapes: upTo(1, longest, 8, span(1, 40), span(0, 5), span(0, 5)),
