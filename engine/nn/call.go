@@ -41,7 +41,8 @@ type Call struct {
 	seqs    []sequence
 	queries []sequence
 
-	products []tensor.Product
+	products    []tensor.Product
+	projections []tensor.Projection
 }
 
 // Segment is one sequence's rows [Start, End) in a call. Rows attend to earlier rows of their own segment, to

@@ -22,8 +22,12 @@ func (l *Linear) Out() int { return l.W.M.Rows }
 // Forward writes y (T, out) for x (T, in), and the adapter's inner activations to u, which comes from Inner and
 // belongs to Backward.
 func (l *Linear) Forward(c *Call, y, x, u []float32) {
-	tensor.MulTAt(c.Forward, c.Pool, c.WS, y, x, c.T, l.W.M, false)
-	l.finish(c, y, x, u)
+	if c.Forward == tensor.Fixed {
+		tensor.MulTAt(c.Forward, c.Pool, c.WS, y, x, c.T, l.W.M, false)
+		l.finish(c, y, x, u)
+		return
+	}
+	c.together(x, projection{l, y, u})
 }
 
 // projection is one Linear of several that read the same input.
@@ -36,12 +40,37 @@ type projection struct {
 // the products share a pass of the pool; the bits are those of separate ones.
 func (c *Call) project(x []float32, ps ...projection) {
 	if c.Forward != tensor.Fixed {
-		for _, p := range ps {
-			p.l.Forward(c, p.y, x, p.u)
-		}
+		c.together(x, ps...)
 		return
 	}
 	c.projectFixed(x, ps)
+}
+
+// together runs the Forward of each projection of x (T, in) at Single or Half: x is packed once for all, and an
+// adapter that all rows have is part of the weight's pass. The bits are those of separate products.
+func (c *Call) together(x []float32, ps ...projection) {
+	mark := c.WS.Mark()
+	c.projections = c.projections[:0]
+	for _, p := range ps {
+		t := tensor.Projection{Y: p.y, W: p.l.W.M, U: p.u}
+		if p.l.Bias != nil {
+			t.Bias = p.l.Bias.W
+		}
+		if lora := c.uniform(p.l.ID); lora != nil {
+			t.Low = lora.lowRank()
+			if t.U == nil {
+				t.U = c.WS.F32(c.T * lora.R)
+			}
+		}
+		c.projections = append(c.projections, t)
+	}
+	tensor.Project(c.Forward, c.Pool, c.WS, x, c.T, c.projections)
+	c.WS.Release(mark)
+	for _, p := range ps {
+		if c.uniform(p.l.ID) == nil {
+			p.l.addLoRA(c, p.y, x, p.u)
+		}
+	}
 }
 
 // finish adds to the product y what the bias and the adapters give.
@@ -60,10 +89,16 @@ func (l *Linear) finish(c *Call, y, x, u []float32) {
 // Backward takes dy (T, out), the forward pass's x and u, accumulates the gradients of what trains, and writes
 // dx (T, in), or adds to it. A nil dx is not computed.
 func (l *Linear) Backward(c *Call, dx, dy, x, u []float32, add bool) {
-	if dx != nil {
+	lora := c.uniform(l.ID)
+	switch {
+	case dx != nil && lora != nil:
+		l.backTogether(c, dx, dy, x, u, lora, add)
+	case dx != nil:
 		tensor.MulAt(c.Backward, c.Pool, c.WS, dx, dy, c.T, l.W.M, add)
+		fallthrough
+	default:
+		l.backLoRA(c, dx, dy, x, u)
 	}
-	l.backLoRA(c, dx, dy, x, u)
 	n, in := l.Out(), l.In()
 	if g := c.Grads.of(l.W); g != nil {
 		tensor.GemmAt(c.Backward, c.Pool, c.WS, n, in, c.T, 1, dy, 1, n, x, in, 1, 1, g, in)

@@ -150,6 +150,42 @@ func (l *Linear) addLoRA(c *Call, y, x, u []float32) {
 	}
 }
 
+// uniform returns the adapter entry for Linear id if it is the same for all rows, changes in training, and drops
+// nothing in this call: then it can be part of the weight's pass.
+func (c *Call) uniform(id int) *LoRA {
+	var buf [2]group
+	gs := c.groups(id, buf[:])
+	if len(gs) != 1 || gs[0].lo != 0 || gs[0].hi != c.T || gs[0].lora.a != nil || c.Dropout != nil && gs[0].lora.Dropout > 0 {
+		return nil
+	}
+	return gs[0].lora
+}
+
+// lowRank is the entry as products take it.
+func (l *LoRA) lowRank() tensor.LowRank {
+	return tensor.LowRank{R: l.R, Scale: l.Scale, A: l.A, B: l.B}
+}
+
+// backTogether is Backward for an adapter that all rows have, in one pass with the weight.
+func (l *Linear) backTogether(c *Call, dx, dy, x, u []float32, lora *LoRA, add bool) {
+	mark := c.WS.Mark()
+	du := c.WS.F32(c.T * lora.R)
+	tensor.ProjectBack(c.Backward, c.Pool, c.WS, dx, dy, c.T, l.W.M, lora.lowRank(), du, add)
+	l.adapterGrads(c, dy, x, u, du, c.T, lora)
+	c.WS.Release(mark)
+}
+
+// adapterGrads accumulates the gradients of A and B over n rows, where they train.
+func (l *Linear) adapterGrads(c *Call, dy, x, u, du []float32, n int, lora *LoRA) {
+	gr := c.Grads.LoRA
+	if gr == nil || gr[l.ID].A == nil {
+		return
+	}
+	in, out, r := l.In(), l.Out(), lora.R
+	tensor.GemmAt(c.Backward, c.Pool, c.WS, out, r, n, lora.Scale, dy, 1, out, u, r, 1, 1, gr[l.ID].B, r)
+	tensor.GemmAt(c.Backward, c.Pool, c.WS, r, in, n, 1, du, 1, r, x, in, 1, 1, gr[l.ID].A, in)
+}
+
 // backLoRA accumulates the adapter's gradients for the output gradient dy (T, out) and adds its part to dx
 // (T, in), which may be nil. u is what addLoRA returned.
 func (l *Linear) backLoRA(c *Call, dx, dy, x, u []float32) {
@@ -161,11 +197,7 @@ func (l *Linear) backLoRA(c *Call, dx, dy, x, u []float32) {
 		dyg := dy[g.lo*out : g.hi*out]
 		du := c.WS.F32(n * r)
 		tensor.GemmAt(c.Backward, c.Pool, c.WS, n, r, out, s, dyg, out, 1, g.lora.B, r, 1, 0, du, r)
-		if gr := c.Grads.LoRA; gr != nil && gr[l.ID].A != nil {
-			xd := c.dropped(g, l.ID, x, in)
-			tensor.GemmAt(c.Backward, c.Pool, c.WS, out, r, n, s, dyg, 1, out, u, r, 1, 1, gr[l.ID].B, r)
-			tensor.GemmAt(c.Backward, c.Pool, c.WS, r, in, n, 1, du, 1, r, xd, in, 1, 1, gr[l.ID].A, in)
-		}
+		l.adapterGrads(c, dyg, c.dropped(g, l.ID, x, in), u, du, n, g.lora)
 		switch {
 		case dx == nil:
 		case c.Dropout != nil && g.lora.Dropout > 0:

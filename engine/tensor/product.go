@@ -16,10 +16,9 @@ const (
 	taskDepth  = 1024 // k of a pass; accumulators go through memory between passes, which changes no bit
 	smallDepth = 128  // the same for few rows, where expanded panels should stay in the first-level cache
 	smallRows  = 16
-	expandRows = 32  // fewest rows for which a task of its own is worth the expansion of a panel
-	backDepth  = 256 // weight rows of a backward pass, whole panels
-	backCols   = 96  // weight columns of a backward task: whole blocks and whole tiles
+	expandRows = 32 // fewest rows for which a task of its own is worth the expansion of a panel
 	groupCols  = kernel.TilePanels * panelRows
+	madeValues = 1 << 20 // most values of the right operand that exist at once in panels made for a call: 4 MB
 	aloneWork  = 1 << 17 // fewer multiplications are done sooner by the caller than shared, in about 2 µs
 )
 
@@ -37,41 +36,51 @@ type product struct {
 	k      int // length of the sums
 	steps  int // the same in steps of the tiles: k, or at Half pairs of k
 	w      *Matrix
-	r0     int // first weight row in use
+	r0     int // weight row of the output's first column
 	add    bool
 	packed []float32 // tiles of [step][rows]
+	edges  []float32 // a tile for each worker while it packs
+	before int       // steps of the sums that an earlier part of the call has done
+	left   int       // steps that a later part will do
+	bias   []float32 // (n), added to the sums over k, or nil
+	lows   []lowPart // what adapters of the same activations ask of their packing
+	low    *lowPart  // what follows the sums over k, or nil
 
 	b         []float32 // Gemm: element (k, j) at b[k·brs + j·bcs], times beta
 	brs, bcs  int
 	beta      float32
-	right     []float32 // the whole right operand in panels, for products in thin.go
+	wr0       int       // first weight row of a product with the weight's rows, whose turned panels are in right
+	right     []float32 // panels of the right operand from group at on, or nil
+	at        int
 	scratch   []float32 // perWorker values for each worker
 	perWorker int
 	rowTasks  int
 	groups    int
 	packRows  func(task, worker int)
 	forward   func(task, worker int)
-	backward  func(task, worker int)
 	prepare   func(task, worker int)
+	turn      func(task, worker int)
+	layLow    func(task, worker int)
 	stream    func(task, worker int)
 	turned    func(task, worker int)
 }
 
 // product returns the workspace's state of a call, with its method values, made once in a workspace's life.
 func (w *Workspace) product() *product {
-	p := &w.prod
-	if p.packRows == nil {
-		p.packRows, p.forward, p.backward = p.doPackRows, p.doForward, p.doBackward
-		p.prepare, p.stream, p.turned = p.doPrepare, p.doStream, p.doTurned
+	c := &w.prod
+	if c.packRows == nil {
+		c.packRows, c.forward, c.prepare, c.turn = c.doPackRows, c.doForward, c.doPrepare, c.doTurn
+		c.layLow, c.stream, c.turned = c.doLayLow, c.doStream, c.doTurned
 	}
-	return p
+	return c
 }
 
 // end forgets the operands of the call.
 func (c *product) end() {
+	clear(c.lows)
 	*c = product{
-		packRows: c.packRows, forward: c.forward, backward: c.backward,
-		prepare: c.prepare, stream: c.stream, turned: c.turned,
+		packRows: c.packRows, forward: c.forward, prepare: c.prepare, turn: c.turn,
+		layLow: c.layLow, stream: c.stream, turned: c.turned, lows: c.lows[:0],
 	}
 }
 
@@ -150,19 +159,37 @@ func (c *product) run(p *Pool, ws *Workspace) {
 		return
 	}
 	c.pack(p, ws)
-	c.splitRows(c.taskRows(), p.Threads())
-	c.perWorker = c.depth()*groupCols + c.spare()
-	c.scratch = ws.F32(c.perWorker * p.Threads())
-	p.Run(c.groups*c.rowTasks, c.forward)
+	c.columns(p, ws)
 	c.end()
 }
 
+// columns computes the output from the packed activations, bias and low included. Where several row tasks would each
+// make the same panels of what is stored, all make some of them together first, in scratch that they share.
+func (c *product) columns(p *Pool, ws *Workspace) {
+	c.splitRows(c.taskRows(), p.Threads())
+	c.perWorker = c.depth()*groupCols + c.spare()
+	c.scratch = ws.F32(c.perWorker * p.Threads())
+	if c.rowTasks == 1 || c.inPlace() {
+		p.Run(c.groups*c.rowTasks, c.forward)
+		return
+	}
+	groups := c.groups
+	some := min(groups, max(1, madeValues/(c.steps*groupCols)))
+	c.right = ws.F32(some * c.steps * groupCols)
+	for c.at = 0; c.at < groups; c.at += some {
+		c.groups = min(some, groups-c.at)
+		p.Run(c.groups, c.prepare)
+		p.Run(c.groups*c.rowTasks, c.forward)
+	}
+	c.right, c.at, c.groups = nil, 0, groups
+}
+
+// inPlace reports whether panels are multiplied where they are stored.
+func (c *product) inPlace() bool { return c.prec == Single && c.w != nil && c.w.DType == F32 }
+
 // split sets the number of steps and of groups of panels.
 func (c *product) split() {
-	c.steps = c.k
-	if c.prec == Half {
-		c.steps = (c.k + 1) / 2
-	}
+	c.steps = c.stepsOf(c.k)
 	c.groups = ((c.r0+c.n+panelRows-1)/panelRows - c.r0/panelRows + kernel.TilePanels - 1) / kernel.TilePanels
 }
 
@@ -191,23 +218,12 @@ func (c *product) tileRows() int {
 	return kernel.TileRows()
 }
 
-// pack brings the activations into tiles of tileRows rows, [step][rows] each.
-func (c *product) pack(p *Pool, ws *Workspace) {
-	if c.prec == Single && c.m == 1 && c.acs == 1 && c.alpha == 1 {
-		c.packed = c.a[:c.k] // one row is its own tile
-		return
-	}
-	c.packed = ws.F32(c.m * c.steps)
-	tile := c.tileRows()
-	p.Run((c.m+tile-1)/tile, c.packRows)
-}
-
 // splitRows cuts the output's rows into tasks of at most about size rows, whole tiles each; finer where there
 // are few groups of columns, as in a LoRA product, so that every thread has some. Operands that each task must
 // expand or pack for itself set a limit to that.
 func (c *product) splitRows(size, threads int) {
 	least := c.tileRows()
-	if c.w == nil || c.w.DType != F32 || c.prec == Half {
+	if c.right == nil && !c.inPlace() {
 		least = expandRows
 	}
 	want := (4*threads + c.groups - 1) / c.groups
@@ -226,142 +242,14 @@ func (c *product) rows(task int) (from, to int) {
 
 // depth is the number of steps of a pass.
 func (c *product) depth() int {
-	if c.m <= smallRows {
+	if c.m <= smallRows && c.right == nil {
 		return min(c.steps, smallDepth)
 	}
 	return min(c.steps, taskDepth)
-}
-
-func (c *product) doPackRows(task, _ int) {
-	tile := c.tileRows()
-	i := task * tile
-	rows := min(tile, c.m-i)
-	c.packTile(c.packed[i*c.steps:(i+rows)*c.steps], i, rows, 0, c.steps)
-}
-
-// packTile packs activation rows [i,i+rows) as [step][rows], for steps [k0,k1).
-func (c *product) packTile(dst []float32, i, rows, k0, k1 int) {
-	if c.prec == Half {
-		k0, k1 = 2*k0, min(2*k1, c.k)
-		kernel.PackBF16(dst, rows, c.a[i*c.ars+k0*c.acs:], c.ars, c.acs, rows, k1-k0, c.alpha)
-		return
-	}
-	kernel.Pack(dst, rows, c.a[i*c.ars+k0*c.acs:], c.ars, c.acs, rows, k1-k0, c.alpha)
 }
 
 // group is the range of the right operand's panels that make up a group.
 func (c *product) group(group int) (first, last int) {
 	first = c.r0/panelRows + group*kernel.TilePanels
 	return first, min(first+kernel.TilePanels, (c.r0+c.n+panelRows-1)/panelRows)
-}
-
-// doForward computes one group of panels for one range of rows.
-func (c *product) doForward(task, worker int) {
-	from, to := c.rows(task / c.groups)
-	first, last := c.group(task % c.groups)
-	scratch := c.scratch[worker*c.perWorker:][:c.perWorker]
-	depth := c.depth()
-	dst, rest := scratch[:depth*groupCols], scratch[depth*groupCols:]
-	edge, block := rest[:c.tileRows()*groupCols], rest[c.tileRows()*groupCols:]
-	if c.m == 1 && c.rowProduct() {
-		c.single(first, last, edge)
-		return
-	}
-	for k0 := 0; k0 < c.steps; k0 += depth {
-		k1 := min(k0+depth, c.steps)
-		b, stride := c.panels(dst, block, first, last, k0, k1)
-		c.tiles(from, to, k0, k1, b, stride, last-first, first*panelRows-c.r0, edge)
-	}
-}
-
-// panels returns panels [first,last) of the right operand for steps [k0,k1), and their distance: in dst, or where
-// they are. block is scratch of halfCols·16 values at Half.
-func (c *product) panels(dst, block []float32, first, last, k0, k1 int) (b []float32, stride int) {
-	if c.prec == Half {
-		return c.panelsHalf(dst, block, first, last, k0, k1)
-	}
-	if c.w != nil && c.w.DType == F32 {
-		return c.w.f32[(first*c.k+k0)*panelRows:], c.k * panelRows
-	}
-	stride = (k1 - k0) * panelRows
-	for p := first; p < last; p++ {
-		panel := dst[(p-first)*stride : (p-first+1)*stride]
-		if c.w != nil {
-			c.w.expand(panel, p, k0, k1)
-			continue
-		}
-		j := p * panelRows
-		kernel.Pack(panel, panelRows, c.b[k0*c.brs+j*c.bcs:], c.bcs, c.brs, min(panelRows, c.n-j), k1-k0, c.beta)
-	}
-	return dst, stride
-}
-
-// tiles runs the micro-kernel over rows [from,to) of the output and panels of columns from col on, for one
-// pass of steps [k0,k1).
-func (c *product) tiles(from, to, k0, k1 int, b []float32, stride, panels, col int, edge []float32) {
-	tile := c.tileRows()
-	for i := from; i < to; i += tile {
-		rows := min(tile, c.m-i)
-		c.tile(i, rows, c.packed[i*c.steps+k0*rows:i*c.steps+k1*rows], k1-k0, b, stride, panels, col, edge, c.add || k0 > 0)
-	}
-}
-
-// tile computes rows [i,i+rows) of panels of columns from col on. Columns outside the output, at its edges, go
-// through the edge tile.
-func (c *product) tile(i, rows int, a []float32, steps int, b []float32, stride, panels, col int, edge []float32, add bool) {
-	lo, hi := max(col, 0), min(col+panels*panelRows, c.n)
-	if hi-lo == panels*panelRows {
-		c.multiply(c.out[i*c.ldc+col:], c.ldc, a, b, stride, rows, panels, steps, add)
-		return
-	}
-	for r := 0; r < rows && add; r++ {
-		copy(edge[r*groupCols+lo-col:], c.out[(i+r)*c.ldc+lo:(i+r)*c.ldc+hi])
-	}
-	c.multiply(edge, groupCols, a, b, stride, rows, panels, steps, add)
-	for r := range rows {
-		copy(c.out[(i+r)*c.ldc+lo:(i+r)*c.ldc+hi], edge[r*groupCols+lo-col:])
-	}
-}
-
-// multiply is the micro-kernel of the precision.
-func (c *product) multiply(out []float32, ldc int, a, b []float32, stride, rows, panels, steps int, add bool) {
-	if c.prec == Half {
-		kernel.TileBF16(out, ldc, a, b, stride, rows, panels, steps, add)
-		return
-	}
-	kernel.Tile(out, ldc, a, b, stride, rows, panels, steps, add)
-}
-
-// single computes panels [first,last) for the only activation row, straight from their stored form.
-func (c *product) single(first, last int, edge []float32) {
-	col, n := first*panelRows-c.r0, (last-first)*panelRows
-	if lo, hi := max(col, 0), min(col+n, c.n); hi-lo < n {
-		if c.add {
-			copy(edge[lo-col:], c.out[lo:hi])
-		}
-		c.mulRow(edge[:n], first, last)
-		copy(c.out[lo:hi], edge[lo-col:])
-		return
-	}
-	c.mulRow(c.out[col:col+n], first, last)
-}
-
-// rowProduct reports whether mulRow can be used.
-func (c *product) rowProduct() bool {
-	switch {
-	case c.w == nil:
-		return false
-	case c.prec == Half:
-		return c.w.rowProductHalf()
-	}
-	return c.w.rowProduct()
-}
-
-// mulRow multiplies the only activation row with panels [first,last).
-func (c *product) mulRow(y []float32, first, last int) {
-	if c.prec == Half {
-		c.w.mulRowHalf(y, c.packed, first, last, c.add)
-		return
-	}
-	c.w.mulRow(y, c.packed, first, last, c.add)
 }

@@ -21,7 +21,7 @@ func (c *product) thin() bool {
 func (c *product) runThin(p *Pool, ws *Workspace) {
 	c.perWorker = c.tileRows()*thinDepth + c.spare()
 	c.scratch = ws.F32(c.perWorker * p.Threads())
-	if c.prec == Half || c.w == nil || c.w.DType != F32 {
+	if !c.inPlace() {
 		c.right = ws.F32(c.groups * groupCols * c.steps)
 		p.Run(c.groups, c.prepare)
 	} else {
@@ -37,7 +37,7 @@ func (c *product) runThin(p *Pool, ws *Workspace) {
 
 // doPrepare writes one group of panels of the right operand.
 func (c *product) doPrepare(group, worker int) {
-	first, last := c.group(group)
+	first, last := c.group(c.at + group)
 	at, n := group*groupCols*c.steps, (last-first)*panelRows*c.steps
 	c.panels(c.right[at:at+n], c.scratch[worker*c.perWorker:][:c.perWorker], first, last, 0, c.steps)
 }
@@ -57,7 +57,7 @@ func (c *product) doStream(task, worker int) {
 			for g := range c.groups {
 				first, last := c.group(g)
 				b := c.right[g*groupCols*c.steps+k0*panelRows:]
-				c.tile(i, rows, a, k1-k0, b, stride, last-first, first*panelRows-c.r0, edge, c.add || k0 > 0)
+				c.tile(i, rows, a, k1-k0, b, stride, last-first, first*panelRows-c.r0, edge, c.add || k0 > 0, false)
 			}
 		}
 	}
