@@ -6,7 +6,7 @@ LINT      := .tools/golangci-lint
 LINT_AT   := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 MAX_BYTES := 31457280 # 30 MiB: the program must stay small enough to copy about
 
-.PHONY: build demo test check fmt vet lint race purego levels cross size bench bench-peers clean
+.PHONY: build demo test check fmt vet lint race purego levels cross size bench bench-beside bench-peers clean
 
 build: ## the program, as ./hone
 	$(GO) build -o hone ./cmd/hone
@@ -61,7 +61,11 @@ bench: build ## limits and tokens per second here, into bench/RESULTS.md
 	mv bench/results.json.part bench/results.json
 	$(GO) run ./bench
 
-bench-peers: build ## the same work on PyTorch and llama.cpp, into bench/RESULTS.md; bench/README.md says what it wants
+bench-beside: build ## time to the first token of a chat, alone and beside training
+	test -n "$$HONE_MODEL" || ./hone pull smollm2-135m-instruct
+	$(GO) run ./bench/beside -model "$${HONE_MODEL:-smollm2-135m-instruct}"
+
+bench-peers: build ## the same work on PyTorch and llama.cpp, into bench/RESULTS.md; ONLY=part,part measures some; bench/README.md says what it wants
 	test -f bench/results.json || $(MAKE) bench
 	bench/peers/run.sh; status=$$?; $(GO) run ./bench && exit $$status
 

@@ -71,12 +71,47 @@ type peers struct {
 		Rows int     `json:"rows"` // of the test file
 		Hone float64 `json:"hone"`
 		TRL  float64 `json:"trl"`
+
+		Commit string `json:"commit"`
+		Time   string `json:"time"`
 	} `json:"accuracy"`
+	Beside     *beside `json:"beside"`
 	Divergence *struct {
 		Hone  *divergence     `json:"hone"`
 		Text  string          `json:"text"`
 		Llama map[string]path `json:"llama.cpp against F16"`
+
+		Measured measured `json:"measured"`
 	} `json:"divergence"`
+}
+
+// measured says of which hone a figure is, and when it was taken.
+type measured struct {
+	Commit string `json:"commit"` // "" where it is not known; with a + where the tree had changes
+	Time   string `json:"time"`
+}
+
+func (m measured) String() string {
+	if m.Commit == "" {
+		return "–"
+	}
+	return m.Commit + ", " + m.Time
+}
+
+// beside is the report of bench/beside: the time to the first token of a chat, alone and beside training.
+type beside struct {
+	Idle     latency  `json:"idle"`
+	Beside   latency  `json:"beside"`
+	Ratio    float64  `json:"ratio_p95"`
+	Steps    int      `json:"steps"`
+	Measured measured `json:"measured"`
+}
+
+type latency struct {
+	P50      float64 `json:"p50_ms"`
+	P95      float64 `json:"p95_ms"`
+	Max      float64 `json:"max_ms"`
+	Requests int     `json:"requests"`
 }
 
 // comparison is one figure of hone's and another program's, measured in turn.
@@ -88,6 +123,8 @@ type comparison struct {
 	Other  rate    `json:"other"`
 	Ratio  rate    `json:"ratio"` // above 1: hone is better
 	Target float64 `json:"target"`
+
+	Measured measured `json:"measured"`
 }
 
 func main() {

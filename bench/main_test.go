@@ -16,9 +16,10 @@ const someResults = `{"hone": "1", "model": "m.gguf", "quantisation": "Q4_1", "c
 "peak_memory_bytes": 440000000,
 "divergence": {"tokens": 5120, "default": "fixed", "paths": {"bf16": {"mean_kl": 0.00011, "p99_kl": 0.001, "top1_agreement": 0.9956}, "fixed": {"mean_kl": 5e-8, "top1_agreement": 1}}}}`
 
-const somePeers = `{"versions": {"torch": "2"}, "notes": ["trl: it broke"], "accuracy": {"rows": 300, "hone": 0.627, "trl": 0.61}, "comparisons": [
+const somePeers = `{"versions": {"torch": "2"}, "notes": ["trl: it broke"], "accuracy": {"rows": 300, "hone": 0.627, "trl": 0.61, "commit": "abc1234+", "time": "2026-01-02 03:04"},
+"beside": {"idle": {"p50_ms": 50, "p95_ms": 60, "max_ms": 70, "requests": 60}, "beside": {"p50_ms": 80, "p95_ms": 180, "max_ms": 200, "requests": 60}, "ratio_p95": 3, "steps": 9}, "comparisons": [
 {"name": "LoRA step", "unit": "tokens/s", "peer": "PyTorch", "hone": {"median": 120, "min": 110, "max": 130, "runs": 5},
- "other": {"median": 60, "min": 50, "max": 70}, "ratio": {"median": 2, "min": 1.5, "max": 2.5}, "target": 1.5},
+ "other": {"median": 60, "min": 50, "max": 70}, "ratio": {"median": 2, "min": 1.5, "max": 2.5}, "target": 1.5, "measured": {"commit": "abc1234", "time": "2026-01-02 03:04"}},
 {"name": "a product", "unit": "GFLOP/s", "peer": "PyTorch", "hone": {"median": 60}, "other": {"median": 100}, "ratio": {"median": 0.6}, "target": 0.7}]}`
 
 func TestRun(t *testing.T) {
@@ -58,7 +59,7 @@ func TestRun(t *testing.T) {
 	written("| 90.1 | 80.0 – 100 | 5 |", "tokens/s | 120 | 110 – 130 | 5 | 150 | 80 % | 97 % |", "tokens/s | 200 | 190 – 210 | 5 | – | – | – |", "0.44",
 		"| hone fixed, the default of decoding | 5e-08 | 0 | 100.00 % |")
 	write("peers.json", somePeers)
-	written("**2.00** (1.50 – 2.50) | 5 | ≥ 1.5: met |", "≥ 0.7: missed |", "Not measured: trl: it broke.", "torch 2", "hone 62.7 %, TRL 61.0 %")
+	written("**2.00** (1.50 – 2.50) | 5 | ≥ 1.5: met | abc1234, 2026-01-02 03:04 |", "≥ 0.7: missed | – |", "| beside training | 80 | 180 | 200 | 60 |", "**3.00**; target ≤ 2.5: missed", "Not measured: trl: it broke.", "torch 2", "hone 62.7 %, TRL 61.0 % (abc1234+, 2026-01-02 03:04)")
 	write("peers.json", "{")
 	if err := run(dir); err == nil || !strings.Contains(err.Error(), "peers.json") {
 		t.Errorf("a broken file: %v", err)

@@ -72,8 +72,9 @@ func markdown(r *results, p *peers) string {
 
 // markdown writes the comparisons: the figures first, then the products.
 func (p *peers) markdown(w *strings.Builder) {
-	fmt.Fprint(w, "\n## hone against other programs\n\nThe same work in turn on this machine. A ratio above 1 means that hone is better; its extremes are those of single rounds.\n\n")
-	const head = "| figure | hone, median (min – max) | other, median (min – max) | ratio (min – max) | rounds | target |\n|---|---|---|---|---|---|\n"
+	fmt.Fprint(w, "\n## hone against other programs\n\nThe same work in turn on this machine. A ratio above 1 means that hone is better; its extremes are those of single rounds.\n"+
+		"The last column says which commit was measured, and when; a + means that it had changes.\n\n")
+	const head = "| figure | hone, median (min – max) | other, median (min – max) | ratio (min – max) | rounds | target | hone at |\n|---|---|---|---|---|---|---|\n"
 	for _, products := range []bool{false, true} {
 		before := head
 		if products {
@@ -88,7 +89,10 @@ func (p *peers) markdown(w *strings.Builder) {
 		}
 	}
 	if a := p.Accuracy; a != nil {
-		fmt.Fprintf(w, "\nExact match on %d test rows of banking77 after the full epoch: hone %.1f %%, TRL %.1f %%.\n", a.Rows, 100*a.Hone, 100*a.TRL)
+		fmt.Fprintf(w, "\nExact match on %d test rows of banking77 after the full epoch: hone %.1f %%, TRL %.1f %% (%s).\n", a.Rows, 100*a.Hone, 100*a.TRL, measured{a.Commit, a.Time})
+	}
+	if p.Beside != nil {
+		p.Beside.markdown(w)
 	}
 	var versions []string
 	for _, name := range slices.Sorted(maps.Keys(p.Versions)) {
@@ -98,6 +102,24 @@ func (p *peers) markdown(w *strings.Builder) {
 	for _, n := range p.Notes {
 		fmt.Fprintf(w, "\nNot measured: %s.\n", strings.TrimSuffix(n, "."))
 	}
+}
+
+// markdown writes how long a chat waits for its first token.
+func (b *beside) markdown(w *strings.Builder) {
+	const most = 2.5
+	met := "met"
+	if b.Ratio > most {
+		met = "missed"
+	}
+	fmt.Fprint(w, "\n### Chat beside training\n\nThe time to the first token of `hone serve`, one request after the other, prompts of about 60 tokens and answers of 16: alone, and while `hone train`\n"+
+		"runs as a process of its own.\n\n| first token, ms | p50 | p95 | greatest | requests |\n|---|---|---|---|---|\n")
+	for _, l := range []struct {
+		name string
+		latency
+	}{{"alone", b.Idle}, {"beside training", b.Beside}} {
+		fmt.Fprintf(w, "| %s | %.0f | %.0f | %.0f | %d |\n", l.name, l.P50, l.P95, l.Max, l.Requests)
+	}
+	fmt.Fprintf(w, "\nRatio of p95: **%.2f**; target ≤ %.1f: %s. Training did %d steps meanwhile (%s).\n", b.Ratio, most, met, b.Steps, b.Measured)
 }
 
 func (c comparison) markdown(w *strings.Builder) {
@@ -112,23 +134,23 @@ func (c comparison) markdown(w *strings.Builder) {
 	three := func(r rate) string {
 		return fmt.Sprintf("%s (%s – %s)", number(r.Median), number(r.Min), number(r.Max))
 	}
-	fmt.Fprintf(w, "| %s, %s | %s | %s: %s | **%.2f** (%.2f – %.2f) | %d | %s |\n", c.Name, c.Unit, three(c.Hone), c.Peer, three(c.Other),
-		c.Ratio.Median, c.Ratio.Min, c.Ratio.Max, c.Hone.Runs, target)
+	fmt.Fprintf(w, "| %s, %s | %s | %s: %s | **%.2f** (%.2f – %.2f) | %d | %s | %s |\n", c.Name, c.Unit, three(c.Hone), c.Peer, three(c.Other),
+		c.Ratio.Median, c.Ratio.Min, c.Ratio.Max, c.Hone.Runs, target, c.Measured)
 }
 
 // writeDivergence writes what the fast paths cost, on the peers' text where that was read.
 func writeDivergence(w *strings.Builder, r *results, p *peers) {
-	d, text := r.Divergence, "banking77 test messages and stories"
+	d, text, at := r.Divergence, "banking77 test messages and stories", ""
 	var llama map[string]path
 	if p != nil && p.Divergence != nil {
-		d, text, llama = p.Divergence.Hone, p.Divergence.Text, p.Divergence.Llama
+		d, text, llama, at = p.Divergence.Hone, p.Divergence.Text, p.Divergence.Llama, " Measured at "+p.Divergence.Measured.String()+"."
 	}
 	if d == nil {
 		return
 	}
 	fmt.Fprintf(w, "\n## What the fast paths cost\n\nNext-token distributions on %d tokens of text (%s), in windows of 512, against the f32 path of the same\n"+
-		"weights (llama.cpp: against F16, second half of each window): Kullback-Leibler divergence in nats, and how often the most probable token is the same. Targets: ≤ 0.001, ≥ 98 %%.\n\n"+
-		"| path | mean KL | 99th percentile | same top token |\n|---|---|---|---|\n", d.Tokens, text)
+		"weights (llama.cpp: against F16, second half of each window): Kullback-Leibler divergence in nats, and how often the most probable token is the same. Targets: ≤ 0.001, ≥ 98 %%.%s\n\n"+
+		"| path | mean KL | 99th percentile | same top token |\n|---|---|---|---|\n", d.Tokens, text, at)
 	for _, name := range slices.Sorted(maps.Keys(d.Paths)) {
 		x, note := d.Paths[name], ""
 		if name == d.Default {

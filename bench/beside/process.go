@@ -20,7 +20,7 @@ type process struct {
 
 // start runs hone with args.
 func start(ctx context.Context, hone string, args ...string) (*process, error) {
-	cmd := exec.CommandContext(ctx, hone, args...)
+	cmd := exec.CommandContext(ctx, hone, args...) //nolint:gosec // the program to measure
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		return nil, err

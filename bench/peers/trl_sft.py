@@ -28,6 +28,7 @@ trainer.train()
 seconds = time.perf_counter() - start
 result = {"seconds": seconds, "tokens": tokens, "tokens_per_s": tokens / seconds,
           "peak_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6}
+print(json.dumps(result), flush=True)
 if len(sys.argv) > 4:
     model = trainer.model.eval()
     tokenizer.padding_side = "left"
@@ -42,5 +43,4 @@ if len(sys.argv) > 4:
             for row, answer in zip(part, answers):
                 text = tokenizer.decode(answer[prompts.input_ids.shape[1]:], skip_special_tokens=True)
                 right += text.strip() == row["messages"][-1]["content"]
-    result["exact_match"] = right / len(test)
-print(json.dumps(result))
+    print(json.dumps({"exact_match": right / len(test)}), flush=True)

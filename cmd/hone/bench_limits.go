@@ -85,20 +85,28 @@ func (b *bench) limit(name string, r benchRate) {
 	b.r.Limits[name] = r
 }
 
-// bandwidth measures how fast all threads together read memory that no cache holds.
+// bandwidth measures how fast all threads together can read memory that no cache holds: each streams long runs of its
+// own. A call of the kernel reads 128 KiB, so that the collector never waits for it.
 func (b *bench) bandwidth(ctx context.Context) error {
 	size := 128 << 20 // values; 512 MiB
 	if b.c.Quick {
 		size = 4 << 20
 	}
-	values := make([]float32, size)
+	values, release := streamed(size)
+	defer release()
 	for i := range values { // written, so that every page is there
 		values[i] = 1
 	}
-	const part = 1 << 14
-	sums := make([]float32, size/part)
+	const call = 1 << 15
+	sums := make([]float32, 8*b.pool.Threads())
+	run := (size/len(sums) + call - 1) / call * call
 	times, err := b.times(ctx, nil, func() error {
-		b.pool.Run(len(sums), func(i, _ int) { sums[i] = kernel.Sum(values[i*part : (i+1)*part]) })
+		b.pool.Run(len(sums), func(i, _ int) {
+			end := min((i+1)*run, size)
+			for at := i * run; at < end; at += call {
+				sums[i] += kernel.Sum(values[at:min(at+call, end)])
+			}
+		})
 		return nil
 	})
 	if err != nil {

@@ -31,6 +31,10 @@ func TestBenchJSON(t *testing.T) {
 	if threads, ok := r["threads"].(float64); !ok || threads < 1 {
 		t.Errorf("threads is %v", r["threads"])
 	}
+	level, _ := r["level"].(string)
+	if levels, _ := r["levels"].([]any); !slices.Contains(levels, any(level)) {
+		t.Errorf("level is %v, levels are %v", r["level"], r["levels"])
+	}
 	gflops, ok := r["gflops"].(map[string]any)
 	if !ok {
 		t.Fatalf("gflops is %v", r["gflops"])
