@@ -48,6 +48,16 @@ func TestEveryHalf(t *testing.T) {
 				t.Fatalf("bfloat16 %04x is %08x, want %08x", h, math.Float32bits(got), want)
 			}
 		}
+		pairs, wide := make([]float32, 1<<15), make([]float32, 1<<16)
+		for i := range pairs {
+			pairs[i] = math.Float32frombits(binary.LittleEndian.Uint32(every[4*i:]))
+		}
+		WidenBF16(wide, pairs)
+		for h, got := range wide {
+			if want := uint32(h) << 16; math.Float32bits(got) != want {
+				t.Fatalf("bfloat16 %04x is widened to %08x, want %08x", h, math.Float32bits(got), want)
+			}
+		}
 	})
 }
 
@@ -74,7 +84,8 @@ func plainBF16(bits uint32) uint16 {
 }
 
 // Rounding to bfloat16, around every value: exactly it, just above, just below the tie with the next, at the tie, past it
-// and just below the next. Packing rounds the same at every level, by rows, by columns, and in one row.
+// and just below the next. Packing, by rows, by columns and in
+// one row, and narrowing round the same at every level.
 func TestRoundAroundEveryBF16(t *testing.T) {
 	lows := []uint32{0, 1, 0x7fff, 0x8000, 0x8001, 0xffff}
 	src := make([]float32, 0, len(lows)<<16)
@@ -105,6 +116,14 @@ func TestRoundAroundEveryBF16(t *testing.T) {
 							math.Float32bits(src[at]), math.Float32bits(src[at+kStride]), b, want[at], want[at+kStride])
 					}
 				}
+			}
+		}
+		pairs := make([]float32, len(src)/2)
+		NarrowBF16(pairs, src)
+		for i, pair := range pairs {
+			if b := math.Float32bits(pair); uint16(b) != want[2*i] || uint16(b>>16) != want[2*i+1] {
+				t.Fatalf("%08x and %08x are narrowed to %08x, want %04x and %04x",
+					math.Float32bits(src[2*i]), math.Float32bits(src[2*i+1]), b, want[2*i], want[2*i+1])
 			}
 		}
 	})
