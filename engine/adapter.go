@@ -176,14 +176,7 @@ func (a *Adapter) Config() weights.AdapterConfig { return a.cfg }
 // Freeze lays the adapter out for decoding at the base's precision, as LoadAdapter does; a new trainer undoes it. It
 // is for an adapter that has been trained and is to be used at once.
 func (a *Adapter) Freeze() error {
-	for i, l := range a.mods.LoRA {
-		if l != nil {
-			lin := a.base.dec.Linears[i]
-			if err := l.Freeze(lin.In(), lin.Out(), a.base.prec); err != nil {
-				return err
-			}
-		}
-	}
+	a.mods.Freeze(a.base.dec.Linears, a.base.prec)
 	return nil
 }
 

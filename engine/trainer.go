@@ -58,11 +58,11 @@ func (t *Trainer) slot(name string, w []float32, m *nn.Param, shape ...int) []fl
 
 func (t *Trainer) trainAdapter() {
 	t.grads.LoRA = make([]nn.LoRAGrad, len(t.base.dec.Linears))
+	t.adapter.mods.Thaw()
 	for i, l := range t.adapter.mods.LoRA {
 		if l == nil {
 			continue
 		}
-		l.Thaw()
 		lin := t.base.dec.Linears[i]
 		a, b := peftNames(lin.Name)
 		t.grads.LoRA[i].A = t.slot(a, l.A, nil, l.R, lin.In())

@@ -13,6 +13,7 @@ var implAVX512BF16 = func() implementation {
 	impl.rowPairsF32, impl.rowPairsF16, impl.rowPairsB16 = rowPairsF32AVX512, rowPairsF16AVX512, rowPairsB16AVX512
 	impl.narrowBF16 = narrowBF16AVX512
 	impl.pairsInRegisters = true
+	impl.rankDots = rankDotsAVX512
 	return impl
 }()
 

@@ -223,6 +223,8 @@ var productContracts = []*contract{
 		active.rowPairsB16(o.f(0), o.f(1), o[2], stride, s[1], s[3] != 0)
 	}),
 
+	rankDots,
+
 	{field: "quantise", raw: true, shapes: upTo(1, 40, 3),
 		slots: func(s []int) []slot { return []slot{out(s[0] * FixedWords), {n: s[0] * 32, fill: fillBlocks}} },
 		run:   func(_ []int, o operands) { active.quantise(o.w(0), o.f(1)) }},

@@ -60,6 +60,8 @@ type implementation struct {
 	dotRows func(s, q, k []float32, stride int)
 	addRows func(y, p, v []float32, stride int)
 
+	rankDots func(u, x, a []float32, rows, stride int)
+
 	quantise                     func(dst []int32, x []float32)
 	fixedQ41, fixedQ40, fixedQ80 fixedFunc
 }

@@ -5,6 +5,8 @@ package kernel
 // supported lists the implementations of this build, slowest first.
 func supported() []*implementation { return []*implementation{&generic} }
 
+func prefetch([]float32) {}
+
 // Pause waits a few nanoseconds, n times.
 func Pause(n int) {
 	for range n {

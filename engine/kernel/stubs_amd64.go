@@ -558,3 +558,21 @@ func tileBF16AVX2_3x1(c *float32, ldc int, a *float32, b *float32, bStride int, 
 
 //go:noescape
 func tileBF16AVX2_4x1(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool)
+
+//go:noescape
+func rankDotsAVX512_4(u *float32, x *float32, a *float32, stride int, lines int)
+
+//go:noescape
+func rankDotsAVX512_8(u *float32, x *float32, a *float32, stride int, lines int)
+
+//go:noescape
+func rankDotsAVX512_12(u *float32, x *float32, a *float32, stride int, lines int)
+
+//go:noescape
+func rankDotsAVX512_16(u *float32, x *float32, a *float32, stride int, lines int)
+
+//go:noescape
+func rankDotsAVX2_4(u *float32, x *float32, a *float32, stride int, lines int)
+
+//go:noescape
+func prefetchAMD64(a *float32, lines int)

@@ -14,7 +14,7 @@ var generic = implementation{
 	expandQ41: expandQ41Generic, expandQ40: expandQ40Generic, expandQ80: expandQ80Generic,
 	expandF16: expandF16Generic, expandB16: expandB16Generic,
 	rowQ41: rowQ41Generic, rowQ40: rowQ40Generic, rowQ80: rowQ80Generic, rowF16: rowF16Generic, rowB16: rowB16Generic,
-	dotRows: dotRowsGeneric, addRows: addRowsGeneric,
+	dotRows: dotRowsGeneric, addRows: addRowsGeneric, rankDots: rankDotsGeneric,
 	quantise: quantiseGeneric, fixedQ41: fixedQ41Generic, fixedQ40: fixedQ40Generic, fixedQ80: fixedQ80Generic,
 	bf16Rows: 4, tileBF16: tileBF16Generic, packBF16: packBF16Generic, columnsBF16: columnsBF16Generic,
 	rowPairsF32: rowPairsF32Generic, rowPairsF16: rowPairsF16Generic, rowPairsB16: rowPairsB16Generic,

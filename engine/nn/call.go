@@ -43,6 +43,8 @@ type Call struct {
 
 	products    []tensor.Product
 	projections []tensor.Projection
+	addends     []tensor.Addend
+	frozen      []group
 }
 
 // Segment is one sequence's rows [Start, End) in a call. Rows attend to earlier rows of their own segment, to

@@ -22,12 +22,7 @@ func (l *Linear) Out() int { return l.W.M.Rows }
 // Forward writes y (T, out) for x (T, in), and the adapter's inner activations to u, which comes from Inner and
 // belongs to Backward.
 func (l *Linear) Forward(c *Call, y, x, u []float32) {
-	if c.Forward == tensor.Fixed {
-		tensor.MulTAt(c.Forward, c.Pool, c.WS, y, x, c.T, l.W.M, false)
-		l.finish(c, y, x, u)
-		return
-	}
-	c.together(x, projection{l, y, u})
+	c.project(x, projection{l, y, u})
 }
 
 // projection is one Linear of several that read the same input.
@@ -39,11 +34,11 @@ type projection struct {
 // project runs the Forward of each projection of x (T, in). In fixed point the input is rounded once for all, and
 // the products share a pass of the pool; the bits are those of separate ones.
 func (c *Call) project(x []float32, ps ...projection) {
-	if c.Forward != tensor.Fixed {
-		c.together(x, ps...)
+	if c.Forward == tensor.Fixed || c.lowFrozen() {
+		c.projectFrozen(x, ps...)
 		return
 	}
-	c.projectFixed(x, ps)
+	c.together(x, ps...)
 }
 
 // together runs the Forward of each projection of x (T, in) at Single or Half: x is packed once for all, and an
@@ -71,19 +66,6 @@ func (c *Call) together(x []float32, ps ...projection) {
 			p.l.addLoRA(c, p.y, x, p.u)
 		}
 	}
-}
-
-// finish adds to the product y what the bias and the adapters give.
-func (l *Linear) finish(c *Call, y, x, u []float32) {
-	if l.Bias != nil {
-		n := l.Out()
-		c.rows(c.T, func(lo, hi int) {
-			for t := lo; t < hi; t++ {
-				kernel.Add(y[t*n:(t+1)*n], l.Bias.W)
-			}
-		})
-	}
-	l.addLoRA(c, y, x, u)
 }
 
 // Backward takes dy (T, out), the forward pass's x and u, accumulates the gradients of what trains, and writes

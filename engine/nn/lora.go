@@ -9,6 +9,8 @@ import (
 // Adapter is a set of low-rank additions to a model's Linears, indexed by Linear.ID; nil entries add nothing.
 type Adapter struct {
 	LoRA []*LoRA
+
+	low bool // Freeze has laid entries out as LoRA.low
 }
 
 // LoRA adds Scale·B·(A·dropout(x)) to a Linear's output (Hu et al. 2021, arXiv 2106.09685).
@@ -19,7 +21,8 @@ type LoRA struct {
 	B       []float32 // (out, r)
 	Dropout float32   // probability of dropping an input element in training
 
-	a, b *tensor.Matrix // A and B laid out for products, where Freeze has done so
+	a, b *tensor.Matrix // A and B laid out by Freeze at f32
+	low  *tensor.Frozen // the same at other precisions
 }
 
 // Dropout names the masks of one training step. A mask depends on (Seed, Step, dataset row, module, position)
@@ -132,9 +135,8 @@ func (l *Linear) addLoRA(c *Call, y, x, u []float32) {
 	in, out := l.In(), l.Out()
 	var buf [16]group
 	gs := c.groups(l.ID, buf[:])
-	if !c.Keep() && len(gs) > 0 && gs[0].lora.a != nil {
-		l.addFrozen(c, y, x, gs)
-		return
+	if !c.Keep() {
+		gs = l.addFrozen(c, y, x, gs)
 	}
 	for _, g := range gs {
 		r, n := g.lora.R, g.hi-g.lo

@@ -26,10 +26,13 @@ type Activations struct {
 	words []int32   // (M, K/32, FixedWords); nil if K is not whole blocks
 }
 
-// Product is one of several products of the same activations: Y(M,Rows) = x·Wᵀ.
+// Product is one of several products of the same activations: Y(M,Rows) = x·Wᵀ, then the bias, then what the addends
+// give, whose inner products must have been computed (QuantiseFor, Inner).
 type Product struct {
-	Y []float32
-	W *Matrix
+	Y    []float32
+	W    *Matrix
+	Bias []float32 // (Rows) or nil
+	Adds []Addend  // of no row twice
 }
 
 // fixedProduct is the state of one call. It lives in the Workspace, as product does.
@@ -52,6 +55,7 @@ type fixedPart struct {
 	perTask int // panels of a task
 	groups  int // tasks for each range of activation rows
 	first   int // the part's first task
+	after   after
 }
 
 const edgeTile = kernel.FixedRows * panelRows
@@ -74,20 +78,29 @@ func Quantise(p *Pool, ws *Workspace, x []float32, M, K int) Activations {
 	if M < 0 || K < 0 || len(x) < M*K {
 		panic(fmt.Sprintf("tensor.Quantise: x %d, M %d, K %d", len(x), M, K))
 	}
-	a := Activations{M: M, K: K, x: x[:M*K]}
-	if K%32 != 0 || M*K == 0 {
+	a, tasks := prepareQuantise(ws, x, M, K)
+	if tasks == 0 {
 		return a
 	}
-	a.words = ws.I32(M * K / 32 * kernel.FixedWords)
 	if M*K/32 < quantiseAlone {
 		kernel.QuantiseFixed(a.words, a.x)
 		return a
 	}
 	c := ws.fixedProduct()
 	c.a = a
-	p.Run((M+a.perTask()-1)/a.perTask(), c.quantise)
+	p.Run(tasks, c.quantise)
 	c.a = Activations{}
 	return a
+}
+
+// prepareQuantise makes room for the activations, which so many tasks of doQuantise convert.
+func prepareQuantise(ws *Workspace, x []float32, M, K int) (a Activations, tasks int) {
+	a = Activations{M: M, K: K, x: x[:M*K]}
+	if K%32 != 0 || M*K == 0 {
+		return a, 0
+	}
+	a.words = ws.I32(M * K / 32 * kernel.FixedWords)
+	return a, (M + a.perTask() - 1) / a.perTask()
 }
 
 func (c *fixedProduct) doQuantise(task, _ int) {
@@ -125,11 +138,15 @@ func MulTRowsQ(p *Pool, ws *Workspace, y []float32, a Activations, w *Matrix, r0
 func MulTEach(p *Pool, ws *Workspace, a Activations, add bool, products ...Product) {
 	c := ws.fixedProduct()
 	c.a, c.add = a, add
-	for _, each := range products {
+	for i, each := range products {
 		if each.W.At(Fixed) == Fixed {
 			c.part(each.Y, each.W, 0, each.W.Rows, p.Threads())
+			if n := len(c.parts); n > 0 {
+				c.parts[n-1].after = each.after()
+			}
 		} else {
 			MulTAt(Fixed, p, ws, each.Y, a.x, a.M, each.W, add)
+			AddAfter(p, ws, a.M, products[i])
 		}
 	}
 	c.run(p, ws)
@@ -155,7 +172,7 @@ func (c *fixedProduct) part(y []float32, w *Matrix, r0, r1, threads int) {
 	tiles := (m/c.rowTasks + kernel.FixedRows - 1) / kernel.FixedRows
 	perTask := max(1, min(fixedTaskBlocks/(tiles*w.Cols/32), panels/(2*threads)))
 	groups := (panels + perTask - 1) / perTask
-	c.parts = append(c.parts, fixedPart{y, w, n, r0, perTask, groups, c.tasks})
+	c.parts = append(c.parts, fixedPart{y, w, n, r0, perTask, groups, c.tasks, after{}})
 	c.tasks += groups * c.rowTasks
 }
 
@@ -186,10 +203,14 @@ func (c *fixedProduct) doMultiply(task, worker int) {
 	first := part.r0/panelRows + task%part.groups*part.perTask
 	last := min(first+part.perTask, (part.r0+part.n+panelRows-1)/panelRows)
 	edge := c.edges[worker*edgeTile:][:edgeTile]
+	part.after.prefetch(first, last, from, to)
 	for panel := first; panel < last; panel++ {
 		for i := from; i < to; i += kernel.FixedRows {
 			c.tile(part, panel, i, min(i+kernel.FixedRows, to), edge)
 		}
+	}
+	if !part.after.empty() {
+		part.after.apply(first, last, from, to, edge)
 	}
 }
 

@@ -33,9 +33,9 @@ func BenchmarkFixedDecode(b *testing.B) {
 				for b.Loop() {
 					for _, l := range model {
 						mark := ws.Mark()
-						MulTEach(p, &ws, Quantise(p, &ws, x, M, hidden), false, Product{y, l.q}, Product{y2, l.k}, Product{y3, l.v})
+						MulTEach(p, &ws, Quantise(p, &ws, x, M, hidden), false, Product{Y: y, W: l.q}, Product{Y: y2, W: l.k}, Product{Y: y3, W: l.v})
 						MulTAt(Fixed, p, &ws, y, x, M, l.o, false)
-						MulTEach(p, &ws, Quantise(p, &ws, x, M, hidden), false, Product{y2, l.gate}, Product{y3, l.up})
+						MulTEach(p, &ws, Quantise(p, &ws, x, M, hidden), false, Product{Y: y2, W: l.gate}, Product{Y: y3, W: l.up})
 						MulTAt(Fixed, p, &ws, y, x, M, l.down, false)
 						ws.Release(mark)
 					}

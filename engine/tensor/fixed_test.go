@@ -144,7 +144,7 @@ func TestFixedAllocatesNothing(t *testing.T) {
 		m := ws.Mark()
 		MulTQ(p, &ws, y, Quantise(p, &ws, x, 200, 64), w, false)
 		MulTAt(Fixed, p, &ws, y, x, 1, w, false)
-		MulTEach(p, &ws, Quantise(p, &ws, x, 10, 64), false, Product{y, w}, Product{y[1000:], w})
+		MulTEach(p, &ws, Quantise(p, &ws, x, 10, 64), false, Product{Y: y, W: w}, Product{Y: y[1000:], W: w})
 		ws.Release(m)
 	}
 	once()
@@ -186,7 +186,7 @@ func TestMulTEach(t *testing.T) {
 		for i, d := range []DType{Q4_1, Q8_0, F32, Q4_0, BF16, Q4_1} {
 			w, _ := newMatrix(t, r, d, 17*(i+1), cols)
 			y := randomF32(r, M*w.Rows)
-			products = append(products, Product{y, w})
+			products = append(products, Product{Y: y, W: w})
 			want = append(want, slices.Clone(y))
 			MulTQ(p, &ws, want[i], a, w, true)
 		}

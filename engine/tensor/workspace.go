@@ -10,6 +10,8 @@ type Workspace struct {
 	ints   slabs[int32]
 	prod   product
 	fixed  fixedProduct
+
+	adapters adapterPass
 }
 
 // Mark is a point in the life of a Workspace to which Release returns.
