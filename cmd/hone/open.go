@@ -14,7 +14,7 @@ type opened struct {
 }
 
 // precisionHelp is the help of --precision in commands that run a model.
-const precisionHelp = "of the products with weights: f32, bf16, fixed (also called int8), or auto: where the CPU is fast at it, fixed point (16-bit activations) for quantised weights and bf16 for 16-bit ones, else f32"
+const precisionHelp = "of the products with weights: f32, bf16, fixed (also called int8), or auto: where the CPU is fast at it, fixed point (activations of 12 to 16 bits) for quantised weights and bf16 for 16-bit ones, else f32"
 
 // loadOptions are those of the flags --threads and --precision of f.
 func loadOptions(m *Main, f *flags, threads int, precision string) (engine.LoadOptions, error) {

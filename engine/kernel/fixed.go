@@ -5,10 +5,13 @@ import (
 	"math"
 )
 
-// Fixed-point products multiply quantised weights with activations of 16 bits, a block of 32 columns at a time:
-// integers within the block, exactly, and f32 between blocks. An activation is x ≈ s·q with q = 256·hi + lo, hi
-// and lo signed bytes and s of the block its largest magnitude/32639, so its error is at most s/2. That is the
-// work of two 8-bit products with the accuracy of 15 bits.
+// Fixed-point products multiply quantised weights with activations held as integers, a block of 32 columns at a
+// time: exactly within the block, and in f32 between blocks. An activation is x ≈ s·q, with s of the block its
+// largest magnitude over the greatest |q|, so its error is at most s/2.
+//
+// Weights of 8 bits meet q of 16, |q| ≤ 32639, as 256·hi + lo in two signed bytes: the work of two 8-bit products
+// with the accuracy of 15 bits. Weights of 4 bits meet q of 12, |q| ≤ 1919, in pairs whose work is one and a half
+// 8-bit products; see QuantisePairs.
 //
 // For output row j, blocks ascending, each operation rounded to f32 on its own:
 //
@@ -27,22 +30,26 @@ const (
 	// FixedRows is the largest number of activation rows that one fixed-point product takes.
 	FixedRows = 8
 
-	fixedMax   = 127*256 + 127
-	fixedTiny  = (127 - 100) << 23 // 2⁻¹⁰⁰: a block of smaller values counts as zeros
-	notFinite  = 0xff << 23
-	highBytes  = 0
-	lowBytes   = 8
-	scaleWord  = 16
-	sumWord    = 17
-	eightWord  = 18
-	offsetWord = 19
+	fixedMax  = 127*256 + 127
+	fixedTiny = (127 - 100) << 23 // 2⁻¹⁰⁰: a block of smaller values counts as zeros
+	notFinite = 0xff << 23
+	highBytes = 0
+	lowBytes  = 8
+	fixedTail = 16 // the first of the four words after the integers
+
+	// The words after the integers.
+	scaleWord  = 0
+	sumWord    = 1
+	eightWord  = 2
+	offsetWord = 3
+	tailWords  = 4
 )
 
 // A fixedFunc multiplies rows of quantised activations, stride words apart, with one panel.
 type fixedFunc func(y []float32, ldy int, x []int32, stride int, panel []byte, rows int, accumulate bool)
 
-// QuantiseFixed converts activations, whole blocks of 32, for the fixed-point products; dst takes FixedWords
-// words a block. A block with a NaN or an infinity makes every product NaN.
+// QuantiseFixed converts activations, whole blocks of 32, for products with Q8_0; dst takes FixedWords words a
+// block. A block with a NaN or an infinity makes every product NaN.
 func QuantiseFixed(dst []int32, x []float32) {
 	if len(x)%32 != 0 || len(dst) < len(x)/32*FixedWords {
 		panic(fmt.Sprintf("kernel.QuantiseFixed: %d words for %d values", len(dst), len(x)))
@@ -52,70 +59,82 @@ func QuantiseFixed(dst []int32, x []float32) {
 	}
 }
 
-// FixedQ41 multiplies rows of quantised activations with a panel of Q4_1 of as many columns:
+// FixedQ41 multiplies rows of activations from QuantisePairs with a panel of Q4_1 of as many columns:
 // y[i·ldy + j] (+)= Σ_k x[i][k]·w[j][k] for i < rows ≤ FixedRows, j < 16; row i of x starts at x[i·stride].
 func FixedQ41(y []float32, ldy int, x []int32, stride int, panel []byte, rows int, accumulate bool) {
-	checkFixed("FixedQ41", y, ldy, x, stride, panel, rows, PanelBlockQ41)
+	checkFixed("FixedQ41", y, ldy, x, stride, panel, rows, PanelBlockQ41, PairWords)
 	active.fixedQ41(y, ldy, x, stride, panel, rows, accumulate)
 }
 
 // FixedQ40 is FixedQ41 for a panel of Q4_0.
 func FixedQ40(y []float32, ldy int, x []int32, stride int, panel []byte, rows int, accumulate bool) {
-	checkFixed("FixedQ40", y, ldy, x, stride, panel, rows, PanelBlockQ40)
+	checkFixed("FixedQ40", y, ldy, x, stride, panel, rows, PanelBlockQ40, PairWords)
 	active.fixedQ40(y, ldy, x, stride, panel, rows, accumulate)
 }
 
-// FixedQ80 is FixedQ41 for a panel of Q8_0.
+// FixedQ80 is FixedQ41 for a panel of Q8_0, and activations from QuantiseFixed.
 func FixedQ80(y []float32, ldy int, x []int32, stride int, panel []byte, rows int, accumulate bool) {
-	checkFixed("FixedQ80", y, ldy, x, stride, panel, rows, PanelBlockQ80)
+	checkFixed("FixedQ80", y, ldy, x, stride, panel, rows, PanelBlockQ80, FixedWords)
 	active.fixedQ80(y, ldy, x, stride, panel, rows, accumulate)
 }
 
-func checkFixed(op string, y []float32, ldy int, x []int32, stride int, panel []byte, rows, size int) {
+func checkFixed(op string, y []float32, ldy int, x []int32, stride int, panel []byte, rows, size, words int) {
 	blocks := len(panel) / size
 	if rows < 1 || rows > FixedRows || blocks < 1 || blocks*size != len(panel) || ldy < 0 || stride < 0 ||
-		len(y) < (rows-1)*ldy+PanelRows || len(x) < (rows-1)*stride+blocks*FixedWords {
+		len(y) < (rows-1)*ldy+PanelRows || len(x) < (rows-1)*stride+blocks*words {
 		panic(fmt.Sprintf("kernel.%s: y %d by %d, x %d by %d, panel %d, rows %d", op, len(y), ldy, len(x), stride, len(panel), rows))
 	}
 }
 
 func quantiseGeneric(dst []int32, x []float32) {
+	var q [32]int32
 	for ; len(x) > 0; dst, x = dst[FixedWords:], x[32:] {
 		block := dst[:FixedWords]
 		clear(block)
-		largest := uint32(0)
-		for _, v := range x[:32] {
-			largest = max(largest, math.Float32bits(v)&^(1<<31))
+		quantiseBlock(&q, block[fixedTail:], x[:32], fixedMax)
+		for k, v := range q {
+			block[highBytes+k/4] |= (v + 128) >> 8 & 255 << (k % 4 * 8)
+			block[lowBytes+k/4] |= v & 255 << (k % 4 * 8)
 		}
-		if largest < fixedTiny {
-			continue
-		}
-		if largest >= notFinite {
-			block[scaleWord], block[sumWord] = nanWord, nanWord
-			continue
-		}
-		scale := math.Float32frombits(largest) * (1.0 / fixedMax)
-		inverse := fixedMax / math.Float32frombits(largest)
-		sum := int32(0)
-		for k, v := range x[:32] {
-			q := int32(math.RoundToEven(float64(v * inverse)))
-			sum += q
-			block[highBytes+k/4] |= (q + 128) >> 8 & 255 << (k % 4 * 8)
-			block[lowBytes+k/4] |= q & 255 << (k % 4 * 8)
-		}
-		block[scaleWord] = int32(math.Float32bits(scale))
-		block[sumWord] = int32(math.Float32bits(scale * float32(sum)))
-		block[eightWord], block[offsetWord] = -8*sum, -128*sum
 	}
+}
+
+// quantiseBlock sets q to the integers of a block, at most greatest in magnitude, and writes its last four words.
+func quantiseBlock(q *[32]int32, tail []int32, x []float32, greatest float32) {
+	clear(q[:])
+	clear(tail)
+	largest := uint32(0)
+	for _, v := range x {
+		largest = max(largest, math.Float32bits(v)&^(1<<31))
+	}
+	if largest < fixedTiny {
+		return
+	}
+	if largest >= notFinite {
+		tail[scaleWord], tail[sumWord] = nanWord, nanWord
+		return
+	}
+	scale := math.Float32frombits(largest) * (1 / greatest)
+	inverse := greatest / math.Float32frombits(largest)
+	sum := int32(0)
+	for k, v := range x {
+		q[k] = int32(math.RoundToEven(float64(v * inverse)))
+		sum += q[k]
+	}
+	tail[scaleWord] = int32(math.Float32bits(scale))
+	tail[sumWord] = int32(math.Float32bits(scale * float32(sum)))
+	tail[eightWord], tail[offsetWord] = -8*sum, -128*sum
 }
 
 // nanWord is the quiet NaN of a block that has no scale.
 const nanWord = 0x7fc00000
 
-// fixedQ returns the 16-bit activation of column k of a quantised block.
-func fixedQ(block []int32, k int) int32 {
-	shift := 24 - k%4*8
-	return block[highBytes+k/4]<<shift>>24<<8 + block[lowBytes+k/4]<<shift>>24
+// unpackFixed sets q to the integers of a block.
+func unpackFixed(q *[32]int32, block []int32) {
+	for k := range q {
+		shift := 24 - k%4*8
+		q[k] = block[highBytes+k/4]<<shift>>24<<8 + block[lowBytes+k/4]<<shift>>24
+	}
 }
 
 // fixedGeneric computes one format's product. Unpacking is called by name, so that the weights stay on the stack.
@@ -125,11 +144,16 @@ func fixedGeneric(y []float32, ldy int, x []int32, stride int, panel []byte, row
 	for i := 0; i < rows && !accumulate; i++ {
 		clear(y[i*ldy : i*ldy+PanelRows])
 	}
-	size := f.panelBlock()
-	for ; len(panel) > 0; panel, x = panel[size:], x[FixedWords:] {
+	size, xWords := f.panelBlock(), PairWords
+	if f == q80 {
+		xWords = FixedWords
+	}
+	for ; len(panel) > 0; panel, x = panel[size:], x[xWords:] {
 		for i := range rows {
-			for k := range 32 {
-				q[i][k] = fixedQ(x[i*stride:], k)
+			if f == q80 {
+				unpackFixed(&q[i], x[i*stride:])
+			} else {
+				unpackPairs(&q[i], x[i*stride:])
 			}
 		}
 		for j := range PanelRows {
@@ -147,8 +171,8 @@ func fixedGeneric(y []float32, ldy int, x []int32, stride int, panel []byte, row
 				for k, v := range w {
 					total += q[i][k] * v
 				}
-				words := x[i*stride:][:FixedWords]
-				scale, sum := math.Float32frombits(uint32(words[scaleWord])), math.Float32frombits(uint32(words[sumWord]))
+				tail := x[i*stride:][xWords-tailWords : xWords]
+				scale, sum := math.Float32frombits(uint32(tail[scaleWord])), math.Float32frombits(uint32(tail[sumWord]))
 				y[i*ldy+j] += float32(float32(total) * float32(d*scale))
 				if f == q41 {
 					y[i*ldy+j] += float32(m * sum)

@@ -55,6 +55,12 @@ func quantiseAVX2(dst []int32, x []float32) { quantiseBlocksAVX2(&dst[0], &x[0],
 
 func quantiseAVX512(dst []int32, x []float32) { quantiseBlocksAVX512(&dst[0], &x[0], len(x)/32) }
 
+func quantisePairsAVX2(dst []int32, x []float32) { quantisePairBlocksAVX2(&dst[0], &x[0], len(x)/32) }
+
+func quantisePairsAVX512(dst []int32, x []float32) {
+	quantisePairBlocksAVX512(&dst[0], &x[0], len(x)/32)
+}
+
 // A fixedHalfAsm multiplies one or two activation rows with half a panel, whose scales and words are given apart.
 type fixedHalfAsm func(y *float32, ldy int, x *int32, stride int, scales, words *byte, blocks int, accumulate bool)
 

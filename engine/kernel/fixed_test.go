@@ -9,16 +9,30 @@ import (
 	"testing"
 )
 
-var fixedFormats = []struct {
-	name   string
-	size   int
-	run    fixedFunc
-	slow   fixedFunc
-	expand func(dst []float32, src []byte)
+// activationFormats are the two ways in which activations are held.
+var activationFormats = []struct {
+	name     string
+	words    int
+	greatest int32
+	run      func(dst []int32, x []float32)
+	slow     func(dst []int32, x []float32)
+	unpack   func(q *[32]int32, block []int32)
 }{
-	{"Q4_1", PanelBlockQ41, FixedQ41, fixedQ41Generic, expandQ41Generic},
-	{"Q4_0", PanelBlockQ40, FixedQ40, fixedQ40Generic, expandQ40Generic},
-	{"Q8_0", PanelBlockQ80, FixedQ80, fixedQ80Generic, expandQ80Generic},
+	{"fixed", FixedWords, fixedMax, QuantiseFixed, quantiseGeneric, unpackFixed},
+	{"pairs", PairWords, pairsMax, QuantisePairs, quantisePairsGeneric, unpackPairs},
+}
+
+var fixedFormats = []struct {
+	name        string
+	size        int
+	run         fixedFunc
+	slow        fixedFunc
+	expand      func(dst []float32, src []byte)
+	activations int
+}{
+	{"Q4_1", PanelBlockQ41, FixedQ41, fixedQ41Generic, expandQ41Generic, 1},
+	{"Q4_0", PanelBlockQ40, FixedQ40, fixedQ40Generic, expandQ40Generic, 1},
+	{"Q8_0", PanelBlockQ80, FixedQ80, fixedQ80Generic, expandQ80Generic, 0},
 }
 
 // randomPanel makes blocks of random bits with moderate, finite scales.
@@ -70,15 +84,48 @@ func hostileBlocks(r *rand.Rand, blocks int, wild bool) []float32 {
 func TestQuantiseFixedEqualsGeneric(t *testing.T) {
 	eachImpl(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(7, 7))
-		for round := range 200 {
+		for round := range 400 {
+			f := activationFormats[round%2]
 			blocks := r.IntN(40)
 			x := append([]float32{0}, hostileBlocks(r, blocks, true)...)[1:]
-			got, want := make([]int32, blocks*FixedWords+1), make([]int32, blocks*FixedWords+1)
+			got, want := make([]int32, blocks*f.words+1), make([]int32, blocks*f.words+1)
 			got[len(got)-1], want[len(want)-1] = 77, 77
-			QuantiseFixed(got, x)
-			quantiseGeneric(want, x)
+			f.run(got, x)
+			f.slow(want, x)
 			if i := firstDifference(got, want); i >= 0 {
-				t.Fatalf("round %d: word %d of block %d is %08x, want %08x", round, i%FixedWords, i/FixedWords, got[i], want[i])
+				t.Fatalf("%s, round %d: word %d of block %d is %08x, want %08x", f.name, round, i%f.words, i/f.words, got[i], want[i])
+			}
+		}
+	})
+}
+
+// Every pair of integers splits into signed bytes that give it back.
+func TestSplitPair(t *testing.T) {
+	for x := int32(-pairsMax); x <= pairsMax; x++ {
+		for y := int32(-pairsMax); y <= pairsMax; y++ {
+			a, b, g := splitPair(x, y)
+			if a != int32(int8(a)) || b != int32(int8(b)) || g != int32(int8(g)) || x != 16*a+g || y != 16*g+b {
+				t.Fatalf("%d and %d split into %d, %d, %d", x, y, a, b, g)
+			}
+		}
+	}
+}
+
+// The assembly splits pairs as splitPair does: blocks of integers whose scale is one, each with one extreme.
+func TestQuantisePairsSplits(t *testing.T) {
+	eachImpl(t, func(t *testing.T) {
+		x, got, want := make([]float32, 32), make([]int32, PairWords), make([]int32, PairWords)
+		for first := -pairsMax; first <= pairsMax; first += 7 {
+			for from := -pairsMax; from <= pairsMax; from += 15 {
+				for k := range 15 {
+					x[k], x[k+16] = float32(first), float32(min(from+k, pairsMax))
+				}
+				x[15], x[31] = float32(from), pairsMax
+				QuantisePairs(got, x)
+				quantisePairsGeneric(want, x)
+				if i := firstDifference(got, want); i >= 0 {
+					t.Fatalf("%d with %d…: word %d is %08x, want %08x", first, from, i, got[i], want[i])
+				}
 			}
 		}
 	})
@@ -93,28 +140,32 @@ func firstDifference(a, b []int32) int {
 	return -1
 }
 
-// An activation is off by at most half a step, and a step is the block's largest magnitude over 32639.
+// An activation is off by at most half a step, and a step is the block's largest magnitude over the greatest integer.
 func TestQuantiseFixedError(t *testing.T) {
-	r := rand.New(rand.NewPCG(8, 8))
-	x := hostileBlocks(r, 500, false)
-	words := make([]int32, 500*FixedWords)
-	QuantiseFixed(words, x)
-	for b := range 500 {
-		block := words[b*FixedWords:][:FixedWords]
-		scale := float64(math.Float32frombits(uint32(block[scaleWord])))
-		largest, sum := 0.0, int32(0)
-		for _, v := range x[b*32 : b*32+32] {
-			largest = max(largest, math.Abs(float64(v)))
-		}
-		for k := range 32 {
-			q := fixedQ(block, k)
-			sum += q
-			if d := math.Abs(float64(x[b*32+k]) - scale*float64(q)); d > largest*(0.5/fixedMax+0x1p-22)+0x1p-100 || q > fixedMax || q < -fixedMax {
-				t.Fatalf("block %d: %v became %d·%v", b, x[b*32+k], q, scale)
+	for _, f := range activationFormats {
+		r := rand.New(rand.NewPCG(8, 8))
+		x := hostileBlocks(r, 500, false)
+		words := make([]int32, 500*f.words)
+		f.run(words, x)
+		for b := range 500 {
+			block := words[b*f.words:][:f.words]
+			tail := block[f.words-tailWords:]
+			scale := float64(math.Float32frombits(uint32(tail[scaleWord])))
+			largest, sum := 0.0, int32(0)
+			for _, v := range x[b*32 : b*32+32] {
+				largest = max(largest, math.Abs(float64(v)))
 			}
-		}
-		if block[eightWord] != -8*sum || block[offsetWord] != -128*sum || math.Float32frombits(uint32(block[sumWord])) != float32(scale)*float32(sum) {
-			t.Fatalf("block %d: words %v for a sum of %d", b, block[scaleWord:], sum)
+			var qs [32]int32
+			f.unpack(&qs, block)
+			for k, q := range qs {
+				sum += q
+				if d := math.Abs(float64(x[b*32+k]) - scale*float64(q)); d > largest*(0.5/float64(f.greatest)+0x1p-22)+0x1p-100 || q > f.greatest || q < -f.greatest {
+					t.Fatalf("%s, block %d: %v became %d·%v", f.name, b, x[b*32+k], q, scale)
+				}
+			}
+			if tail[eightWord] != -8*sum || tail[offsetWord] != -128*sum || math.Float32frombits(uint32(tail[sumWord])) != float32(scale)*float32(sum) {
+				t.Fatalf("%s, block %d: words %v for a sum of %d", f.name, b, tail, sum)
+			}
 		}
 	}
 }
@@ -129,10 +180,11 @@ func TestFixedEqualsGeneric(t *testing.T) {
 				for _, blocks := range []int{1, 2, 3, 18} {
 					for _, add := range []bool{false, true} {
 						panel := randomPanel(r, blocks, f.size)
-						stride, ldy := blocks*FixedWords+3, PanelRows+5
+						a := activationFormats[f.activations]
+						stride, ldy := blocks*a.words+3, PanelRows+5
 						x := make([]int32, rows*stride)
 						for i := range rows {
-							QuantiseFixed(x[i*stride:], hostileBlocks(r, blocks, rows == 3))
+							a.run(x[i*stride:], hostileBlocks(r, blocks, rows == 3))
 						}
 						y, check := guarded(t, r, (rows-1)*ldy+PanelRows, 1)
 						want := slices.Clone(y)
@@ -157,6 +209,7 @@ func TestFixedEqualsGeneric(t *testing.T) {
 func TestFixedExtremes(t *testing.T) {
 	eachImpl(t, func(t *testing.T) {
 		for _, f := range fixedFormats {
+			a := activationFormats[f.activations]
 			for _, fill := range []byte{0, 0x7f, 0x80, 0x81, 0xff, 0x0f, 0xf0} {
 				for _, sign := range []float32{-1, 1} {
 					panel := make([]byte, f.size)
@@ -168,11 +221,11 @@ func TestFixedExtremes(t *testing.T) {
 					}
 					x, w := make([]float32, 32), make([]float32, 512)
 					for i := range x {
-						x[i] = sign * fixedMax
+						x[i] = sign * float32(a.greatest)
 					}
 					x[31] = -x[31] // so that low bytes of both signs occur
-					words := make([]int32, FixedWords)
-					QuantiseFixed(words, x)
+					words := make([]int32, a.words)
+					a.run(words, x)
 					f.expand(w, panel)
 					y := make([]float32, PanelRows)
 					f.run(y, 0, words, 0, panel, 1, false)
@@ -201,10 +254,11 @@ func FuzzFixed(f *testing.F) {
 		for i := range min(len(x), len(activations)/4) {
 			x[i] = math.Float32frombits(binary.LittleEndian.Uint32(activations[4*i:]))
 		}
-		stride := blocks * FixedWords
-		words, want := make([]int32, rows*stride), make([]int32, rows*stride)
-		quantiseGeneric(want, x)
 		for _, format := range fixedFormats {
+			a := activationFormats[format.activations]
+			stride := blocks * a.words
+			words, want := make([]int32, rows*stride), make([]int32, rows*stride)
+			a.slow(want, x)
 			panel := make([]byte, blocks*format.size)
 			for i := range panel {
 				if len(weights) > 0 {
@@ -215,7 +269,7 @@ func FuzzFixed(f *testing.F) {
 			format.slow(slow, PanelRows, want, stride, panel, rows, false)
 			was := active
 			for _, active = range supported() {
-				QuantiseFixed(words, x)
+				a.run(words, x)
 				if i := firstDifference(words, want); i >= 0 {
 					t.Errorf("%s: word %d is %08x, want %08x", active.name, i, words[i], want[i])
 				}

@@ -62,7 +62,7 @@ type implementation struct {
 
 	rankDots func(u, x, a []float32, rows, stride int)
 
-	quantise                     func(dst []int32, x []float32)
+	quantise, quantisePairs      func(dst []int32, x []float32)
 	fixedQ41, fixedQ40, fixedQ80 fixedFunc
 }
 

@@ -323,6 +323,30 @@ func rowB16AVX512_2(y *float32, x *float32, src *byte, stride int, blocks int, a
 func rowB16AVX512_3(y *float32, x *float32, src *byte, stride int, blocks int, accumulate bool)
 
 //go:noescape
+func fixedQ80AVX512_1(y *float32, ldy int, x *int32, stride int, panel *byte, blocks int, accumulate bool)
+
+//go:noescape
+func fixedQ80AVX512_2(y *float32, ldy int, x *int32, stride int, panel *byte, blocks int, accumulate bool)
+
+//go:noescape
+func fixedQ80AVX512_3(y *float32, ldy int, x *int32, stride int, panel *byte, blocks int, accumulate bool)
+
+//go:noescape
+func fixedQ80AVX512_4(y *float32, ldy int, x *int32, stride int, panel *byte, blocks int, accumulate bool)
+
+//go:noescape
+func fixedQ80AVX512_5(y *float32, ldy int, x *int32, stride int, panel *byte, blocks int, accumulate bool)
+
+//go:noescape
+func fixedQ80AVX512_6(y *float32, ldy int, x *int32, stride int, panel *byte, blocks int, accumulate bool)
+
+//go:noescape
+func fixedQ80AVX512_7(y *float32, ldy int, x *int32, stride int, panel *byte, blocks int, accumulate bool)
+
+//go:noescape
+func fixedQ80AVX512_8(y *float32, ldy int, x *int32, stride int, panel *byte, blocks int, accumulate bool)
+
+//go:noescape
 func fixedQ41AVX512_1(y *float32, ldy int, x *int32, stride int, panel *byte, blocks int, accumulate bool)
 
 //go:noescape
@@ -371,31 +395,16 @@ func fixedQ40AVX512_7(y *float32, ldy int, x *int32, stride int, panel *byte, bl
 func fixedQ40AVX512_8(y *float32, ldy int, x *int32, stride int, panel *byte, blocks int, accumulate bool)
 
 //go:noescape
-func fixedQ80AVX512_1(y *float32, ldy int, x *int32, stride int, panel *byte, blocks int, accumulate bool)
-
-//go:noescape
-func fixedQ80AVX512_2(y *float32, ldy int, x *int32, stride int, panel *byte, blocks int, accumulate bool)
-
-//go:noescape
-func fixedQ80AVX512_3(y *float32, ldy int, x *int32, stride int, panel *byte, blocks int, accumulate bool)
-
-//go:noescape
-func fixedQ80AVX512_4(y *float32, ldy int, x *int32, stride int, panel *byte, blocks int, accumulate bool)
-
-//go:noescape
-func fixedQ80AVX512_5(y *float32, ldy int, x *int32, stride int, panel *byte, blocks int, accumulate bool)
-
-//go:noescape
-func fixedQ80AVX512_6(y *float32, ldy int, x *int32, stride int, panel *byte, blocks int, accumulate bool)
-
-//go:noescape
-func fixedQ80AVX512_7(y *float32, ldy int, x *int32, stride int, panel *byte, blocks int, accumulate bool)
-
-//go:noescape
-func fixedQ80AVX512_8(y *float32, ldy int, x *int32, stride int, panel *byte, blocks int, accumulate bool)
-
-//go:noescape
 func quantiseBlocksAVX512(dst *int32, x *float32, blocks int)
+
+//go:noescape
+func quantisePairBlocksAVX512(dst *int32, x *float32, blocks int)
+
+//go:noescape
+func fixedQ80AVX2_1(y *float32, ldy int, x *int32, stride int, scales *byte, words *byte, blocks int, accumulate bool)
+
+//go:noescape
+func fixedQ80AVX2_2(y *float32, ldy int, x *int32, stride int, scales *byte, words *byte, blocks int, accumulate bool)
 
 //go:noescape
 func fixedQ41AVX2_1(y *float32, ldy int, x *int32, stride int, scales *byte, words *byte, blocks int, accumulate bool)
@@ -410,13 +419,10 @@ func fixedQ40AVX2_1(y *float32, ldy int, x *int32, stride int, scales *byte, wor
 func fixedQ40AVX2_2(y *float32, ldy int, x *int32, stride int, scales *byte, words *byte, blocks int, accumulate bool)
 
 //go:noescape
-func fixedQ80AVX2_1(y *float32, ldy int, x *int32, stride int, scales *byte, words *byte, blocks int, accumulate bool)
-
-//go:noescape
-func fixedQ80AVX2_2(y *float32, ldy int, x *int32, stride int, scales *byte, words *byte, blocks int, accumulate bool)
-
-//go:noescape
 func quantiseBlocksAVX2(dst *int32, x *float32, blocks int)
+
+//go:noescape
+func quantisePairBlocksAVX2(dst *int32, x *float32, blocks int)
 
 //go:noescape
 func dotCacheAVX2(s *float32, q *float32, n int, k *float32, stride int, rows int)

@@ -60,12 +60,12 @@ func (c *adapterPass) end() {
 	*c = adapterPass{inner: c.inner[:0], outer: c.outer[:0], doInner: c.doInner, doOuter: c.doOuter}
 }
 
-// QuantiseFor is Quantise for products of which some may have addends, and Inner, in one pass.
+// QuantiseFor converts x(M,K) for MulTEach with these products, with memory of ws, and is Inner of theirs, in one pass.
 func QuantiseFor(p *Pool, ws *Workspace, x []float32, M, K int, products ...Product) Activations {
 	if !anyAddend(products) {
-		return Quantise(p, ws, x, M, K)
+		return quantise(p, ws, x, M, K, products...)
 	}
-	a, tasks := prepareQuantise(ws, x, M, K)
+	a, tasks := prepareQuantise(ws, x, M, K, products)
 	c := ws.adapterPass()
 	if tasks > 0 {
 		c.quantise, c.quantised = ws.fixedProduct(), tasks

@@ -6,8 +6,8 @@ import (
 	"hone/engine/kernel"
 )
 
-// Products at precision Fixed: activations are quantised once, by rows, and multiplied with the stored panels.
-// A row's quantisation and its sums over blocks of k, in ascending order, are the same whatever else the call
+// Products at precision Fixed: activations are quantised by rows, once for each format that weights of a call want,
+// and multiplied with the stored panels. A row's quantisation and its sums over blocks of k, in ascending order, are the same whatever else the call
 // computes, so its bits depend on its values, K and the matrix alone, and are even those of every CPU level.
 
 const (
@@ -21,9 +21,30 @@ const (
 // until the Release of a mark of their Workspace taken before; the values they were made of must not change
 // until then.
 type Activations struct {
-	M, K  int
-	x     []float32 // (M, K), for weights that cannot be multiplied at Fixed
-	words []int32   // (M, K/32, FixedWords); nil if K is not whole blocks
+	M, K int
+	x    []float32                   // (M, K), for weights that cannot be multiplied at Fixed
+	rows [activationFormats]fixedRow // empty where no weight wants the format
+}
+
+// fixedRow are rows in one format.
+type fixedRow struct {
+	words  []int32 // (M, stride)
+	stride int
+}
+
+// The formats of activations.
+const (
+	pairActs  = iota // 12 bits, for 4-bit weights
+	bytesActs        // 16 bits, for 8-bit weights
+	activationFormats
+)
+
+// activations is the format that products with the matrix want.
+func (m *Matrix) activations() int {
+	if m.DType == Q8_0 {
+		return bytesActs
+	}
+	return pairActs
 }
 
 // Product is one of several products of the same activations: Y(M,Rows) = x·Wᵀ, then the bias, then what the addends
@@ -51,6 +72,7 @@ type fixedProduct struct {
 type fixedPart struct {
 	y       []float32 // (M, n)
 	w       *Matrix
+	x       fixedRow
 	n, r0   int
 	perTask int // panels of a task
 	groups  int // tasks for each range of activation rows
@@ -72,18 +94,14 @@ func (w *Workspace) fixedProduct() *fixedProduct {
 // fixed tells whether products with the matrix can be done in fixed point.
 func (m *Matrix) fixed() bool { return m.DType.Quantised() && m.Cols%32 == 0 }
 
-// Quantise converts x(M,K) for MulTQ, with memory of ws. If K is not a multiple of 32, which no quantised
-// weight's is, there is nothing to convert.
-func Quantise(p *Pool, ws *Workspace, x []float32, M, K int) Activations {
-	if M < 0 || K < 0 || len(x) < M*K {
-		panic(fmt.Sprintf("tensor.Quantise: x %d, M %d, K %d", len(x), M, K))
-	}
-	a, tasks := prepareQuantise(ws, x, M, K)
+// quantise converts x(M,K) for weights of K columns, with memory of ws.
+func quantise(p *Pool, ws *Workspace, x []float32, M, K int, products ...Product) Activations {
+	a, tasks := prepareQuantise(ws, x, M, K, products)
 	if tasks == 0 {
 		return a
 	}
 	if M*K/32 < quantiseAlone {
-		kernel.QuantiseFixed(a.words, a.x)
+		a.quantise(0, M)
 		return a
 	}
 	c := ws.fixedProduct()
@@ -93,48 +111,56 @@ func Quantise(p *Pool, ws *Workspace, x []float32, M, K int) Activations {
 	return a
 }
 
-// prepareQuantise makes room for the activations, which so many tasks of doQuantise convert.
-func prepareQuantise(ws *Workspace, x []float32, M, K int) (a Activations, tasks int) {
+// prepareQuantise makes room for the activations in each format that one of the products wants, which so many tasks
+// of doQuantise convert.
+func prepareQuantise(ws *Workspace, x []float32, M, K int, products []Product) (a Activations, tasks int) {
+	if M < 0 || K < 0 || len(x) < M*K {
+		panic(fmt.Sprintf("tensor.QuantiseFor: x %d, M %d, K %d", len(x), M, K))
+	}
 	a = Activations{M: M, K: K, x: x[:M*K]}
 	if K%32 != 0 || M*K == 0 {
 		return a, 0
 	}
-	a.words = ws.I32(M * K / 32 * kernel.FixedWords)
-	return a, (M + a.perTask() - 1) / a.perTask()
+	for i := range products {
+		w := products[i].W
+		if !w.fixed() {
+			continue
+		}
+		words := kernel.PairWords
+		if w.activations() == bytesActs {
+			words = kernel.FixedWords
+		}
+		if r := &a.rows[w.activations()]; r.stride == 0 {
+			r.stride = K / 32 * words
+			r.words = ws.I32(M * r.stride)
+			tasks = (M + a.perTask() - 1) / a.perTask()
+		}
+	}
+	return a, tasks
 }
 
 func (c *fixedProduct) doQuantise(task, _ int) {
 	from := task * c.a.perTask()
-	to := min(from+c.a.perTask(), c.a.M)
-	kernel.QuantiseFixed(c.a.words[from*c.a.stride():to*c.a.stride()], c.a.x[from*c.a.K:to*c.a.K])
+	c.a.quantise(from, min(from+c.a.perTask(), c.a.M))
+}
+
+// quantise converts rows [from,to).
+func (a *Activations) quantise(from, to int) {
+	x := a.x[from*a.K : to*a.K]
+	if r := a.rows[pairActs]; r.stride > 0 {
+		kernel.QuantisePairs(r.words[from*r.stride:to*r.stride], x)
+	}
+	if r := a.rows[bytesActs]; r.stride > 0 {
+		kernel.QuantiseFixed(r.words[from*r.stride:to*r.stride], x)
+	}
 }
 
 // perTask is the number of rows that a task quantises.
 func (a *Activations) perTask() int { return max(1, quantiseBlocks/(a.K/32)) }
 
-// stride is the number of words of a row.
-func (a *Activations) stride() int { return a.K / 32 * kernel.FixedWords }
-
-// MulTQ computes y(M,Rows) = a(M,Cols)·wᵀ at precision Fixed, adding to y if add is set. A weight that cannot
-// be multiplied so is multiplied as MulTAt would.
-func MulTQ(p *Pool, ws *Workspace, y []float32, a Activations, w *Matrix, add bool) {
-	MulTRowsQ(p, ws, y, a, w, 0, w.Rows, add)
-}
-
-// MulTRowsQ is MulTQ for weight rows [r0,r1) only: y(M, r1−r0).
-func MulTRowsQ(p *Pool, ws *Workspace, y []float32, a Activations, w *Matrix, r0, r1 int, add bool) {
-	c := ws.fixedProduct()
-	c.a, c.add = a, add
-	if w.At(Fixed) == Fixed {
-		c.part(y, w, r0, r1, p.Threads())
-	} else {
-		MulTRowsAt(Fixed, p, ws, y, a.x, a.M, w, r0, r1, add)
-	}
-	c.run(p, ws)
-}
-
-// MulTEach is MulTQ for several weights in one pass of the pool, which saves handing over each by itself: the
-// queries, keys and values of attention, or the two halves of a gate. Every result has the bits of its MulTQ.
+// MulTEach is MulTAt at precision Fixed for the products that a was made for (QuantiseFor), in one pass of the pool,
+// which saves handing over each by itself: the queries, keys and values of attention, or the two halves of a gate.
+// Every result has the bits of its MulTAt.
 func MulTEach(p *Pool, ws *Workspace, a Activations, add bool, products ...Product) {
 	c := ws.fixedProduct()
 	c.a, c.add = a, add
@@ -154,7 +180,11 @@ func MulTEach(p *Pool, ws *Workspace, a Activations, add bool, products ...Produ
 
 func mulTRowsFixed(p *Pool, ws *Workspace, y, x []float32, M int, w *Matrix, r0, r1 int, add bool) {
 	mark := ws.Mark()
-	MulTRowsQ(p, ws, y, Quantise(p, ws, x, M, w.Cols), w, r0, r1, add)
+	a := quantise(p, ws, x, M, w.Cols, Product{W: w})
+	c := ws.fixedProduct()
+	c.a, c.add = a, add
+	c.part(y, w, r0, r1, p.Threads())
+	c.run(p, ws)
 	ws.Release(mark)
 }
 
@@ -162,17 +192,21 @@ func mulTRowsFixed(p *Pool, ws *Workspace, y, x []float32, M int, w *Matrix, r0,
 func (c *fixedProduct) part(y []float32, w *Matrix, r0, r1, threads int) {
 	n, m := r1-r0, c.a.M
 	if r0 < 0 || n < 0 || r1 > w.Rows || c.a.K != w.Cols || len(y) < m*n {
-		panic(fmt.Sprintf("tensor.MulTQ: y %d, x %d×%d, rows [%d,%d) of %d×%d", len(y), m, c.a.K, r0, r1, w.Rows, w.Cols))
+		panic(fmt.Sprintf("tensor.MulTEach: y %d, x %d×%d, rows [%d,%d) of %d×%d", len(y), m, c.a.K, r0, r1, w.Rows, w.Cols))
 	}
 	if m == 0 || n == 0 {
 		return
+	}
+	x := c.a.rows[w.activations()]
+	if x.stride == 0 {
+		panic("tensor.MulTEach: activations that were not quantised for " + w.DType.String())
 	}
 	panels := (r1+panelRows-1)/panelRows - r0/panelRows
 	c.rowTasks = (m + fixedTaskRows - 1) / fixedTaskRows
 	tiles := (m/c.rowTasks + kernel.FixedRows - 1) / kernel.FixedRows
 	perTask := max(1, min(fixedTaskBlocks/(tiles*w.Cols/32), panels/(2*threads)))
 	groups := (panels + perTask - 1) / perTask
-	c.parts = append(c.parts, fixedPart{y, w, n, r0, perTask, groups, c.tasks, after{}})
+	c.parts = append(c.parts, fixedPart{y, w, x, n, r0, perTask, groups, c.tasks, after{}})
 	c.tasks += groups * c.rowTasks
 }
 
@@ -217,8 +251,8 @@ func (c *fixedProduct) doMultiply(task, worker int) {
 // tile computes the part's columns that one panel has, for rows [i,to). Columns outside the output, at its
 // edges, go through the edge tile.
 func (c *fixedProduct) tile(part *fixedPart, panel, i, to int, edge []float32) {
-	n, rows, stride := part.n, to-i, c.a.stride()
-	x := c.a.words[i*stride : to*stride]
+	n, rows, stride := part.n, to-i, part.x.stride
+	x := part.x.words[i*stride : to*stride]
 	col := panel*panelRows - part.r0
 	lo, hi := max(col, 0), min(col+panelRows, n)
 	if hi-lo == panelRows {

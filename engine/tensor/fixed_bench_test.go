@@ -32,12 +32,10 @@ func BenchmarkFixedDecode(b *testing.B) {
 				var ws Workspace
 				for b.Loop() {
 					for _, l := range model {
-						mark := ws.Mark()
-						MulTEach(p, &ws, Quantise(p, &ws, x, M, hidden), false, Product{Y: y, W: l.q}, Product{Y: y2, W: l.k}, Product{Y: y3, W: l.v})
+						multiplyEach(p, &ws, x, M, hidden, false, Product{Y: y, W: l.q}, Product{Y: y2, W: l.k}, Product{Y: y3, W: l.v})
 						MulTAt(Fixed, p, &ws, y, x, M, l.o, false)
-						MulTEach(p, &ws, Quantise(p, &ws, x, M, hidden), false, Product{Y: y2, W: l.gate}, Product{Y: y3, W: l.up})
+						multiplyEach(p, &ws, x, M, hidden, false, Product{Y: y2, W: l.gate}, Product{Y: y3, W: l.up})
 						MulTAt(Fixed, p, &ws, y, x, M, l.down, false)
-						ws.Release(mark)
 					}
 					MulTAt(Fixed, p, &ws, y, x, M, head, false)
 				}
@@ -66,17 +64,5 @@ func BenchmarkFixedProduct(b *testing.B) {
 				})
 			}
 		}
-	}
-}
-
-func BenchmarkQuantise(b *testing.B) {
-	r := rand.New(rand.NewPCG(1, 1))
-	var ws Workspace
-	x := randomF32(r, 8*576)
-	b.SetBytes(int64(4 * len(x)))
-	for b.Loop() {
-		mark := ws.Mark()
-		Quantise(nil, &ws, x, 8, 576)
-		ws.Release(mark)
 	}
 }

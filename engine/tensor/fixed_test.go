@@ -11,7 +11,7 @@ import (
 
 var fixedTypes = []DType{Q8_0, Q4_0, Q4_1}
 
-// An activation is off by at most 2⁻¹⁶ of its block's largest magnitude, so a product is off by that times the
+// An activation is off by at most 2⁻¹⁶ of its block's largest magnitude, or half of 1/1919 for 4-bit weights, so a product is off by that times the
 // sum of its weights' magnitudes, besides the rounding of f32.
 func TestFixedAgainstFloat64(t *testing.T) {
 	eachLevel(t, func(t *testing.T) {
@@ -44,6 +44,13 @@ func TestFixedAgainstFloat64(t *testing.T) {
 	})
 }
 
+// multiplyEach is MulTEach with x quantised for it.
+func multiplyEach(p *Pool, ws *Workspace, x []float32, M, K int, add bool, products ...Product) {
+	mark := ws.Mark()
+	MulTEach(p, ws, QuantiseFor(p, ws, x, M, K, products...), add, products...)
+	ws.Release(mark)
+}
+
 func checkFixed(t *testing.T, d DType, got, old float32, x, w []float32, add bool) {
 	t.Helper()
 	var want, size, tolerance float64
@@ -57,7 +64,11 @@ func checkFixed(t *testing.T, d DType, got, old float32, x, w []float32, add boo
 			want, size = want+v, size+math.Abs(v)
 			largest, weights = max(largest, math.Abs(float64(x[k]))), weights+math.Abs(float64(w[k]))
 		}
-		tolerance += largest * weights * 0x1p-16
+		step := 1.0 / 1919
+		if d == Q8_0 {
+			step = 0x1p-15
+		}
+		tolerance += largest * weights * step / 2
 		if d == Q4_1 { // its two terms may cancel, so their rounding shows
 			size += 32 * 32 * largest * weights / 32
 		}
@@ -90,18 +101,17 @@ func TestFixedBitsDependOnTheRowAlone(t *testing.T) {
 				p := NewPool(threads)
 				defer p.Close()
 				clear(y)
-				MulTQ(p, &ws, y, Quantise(p, &ws, x, M, cols), w, false)
+				multiplyEach(p, &ws, x, M, cols, false, Product{Y: y, W: w})
 				if !slices.Equal(y, want) {
 					t.Fatalf("%s: %d threads differ", d, threads)
 				}
 			}
 			for _, m := range []int{1, 2, 3, 4, 5, 6, 7, 8, 9, 16} {
 				i := r.IntN(M - m)
-				a := Quantise(nil, &ws, x[i*cols:(i+m)*cols], m, cols)
 				for _, c := range [][2]int{{0, rows}, {3, 21}, {16, 32}, {40, 50}} {
 					n := c[1] - c[0]
 					y := make([]float32, m*n)
-					MulTRowsQ(nil, &ws, y, a, w, c[0], c[1], false)
+					MulTRowsAt(Fixed, nil, &ws, y, x[i*cols:(i+m)*cols], m, w, c[0], c[1], false)
 					for j := range m {
 						if !slices.Equal(y[j*n:(j+1)*n], want[(i+j)*rows+c[0]:(i+j)*rows+c[1]]) {
 							t.Fatalf("%s: row %d among %d, weight rows %v, differs", d, i+j, m, c)
@@ -124,10 +134,10 @@ func TestFixedFallsBack(t *testing.T) {
 				t.Errorf("%s: precisions %s, %s, %s", d, w.At(Single), w.At(Half), w.At(Fixed))
 			}
 			x, y, want := randomF32(r, 3*cols), make([]float32, 60), make([]float32, 60)
-			MulTQ(nil, &ws, y, Quantise(nil, &ws, x, 3, cols), w, false)
+			multiplyEach(nil, &ws, x, 3, cols, false, Product{Y: y, W: w})
 			MulTAt(w.At(Fixed), nil, &ws, want, x, 3, w, false)
 			if !slices.Equal(y, want) {
-				t.Errorf("%s, %d columns: MulTQ differs from MulTAt", d, cols)
+				t.Errorf("%s, %d columns: MulTEach differs from MulTAt", d, cols)
 			}
 		}
 	}
@@ -139,13 +149,12 @@ func TestFixedAllocatesNothing(t *testing.T) {
 	defer p.Close()
 	var ws Workspace
 	w, _ := newMatrix(t, r, Q4_1, 100, 64)
+	v, _ := newMatrix(t, r, Q8_0, 10, 64)
 	x, y := randomF32(r, 200*64), make([]float32, 200*100)
 	once := func() {
-		m := ws.Mark()
-		MulTQ(p, &ws, y, Quantise(p, &ws, x, 200, 64), w, false)
+		MulTAt(Fixed, p, &ws, y, x, 200, w, false)
 		MulTAt(Fixed, p, &ws, y, x, 1, w, false)
-		MulTEach(p, &ws, Quantise(p, &ws, x, 10, 64), false, Product{Y: y, W: w}, Product{Y: y[1000:], W: w})
-		ws.Release(m)
+		multiplyEach(p, &ws, x, 10, 64, false, Product{Y: y, W: w}, Product{Y: y[1000:], W: v})
 	}
 	once()
 	if n := testing.AllocsPerRun(20, once); n != 0 {
@@ -180,7 +189,7 @@ func TestMulTEach(t *testing.T) {
 	var ws Workspace
 	for _, M := range []int{0, 1, 3, 9, 200} {
 		const cols = 96
-		a := Quantise(p, &ws, randomF32(r, M*cols), M, cols)
+		x := randomF32(r, M*cols)
 		var products []Product
 		var want [][]float32
 		for i, d := range []DType{Q4_1, Q8_0, F32, Q4_0, BF16, Q4_1} {
@@ -188,14 +197,14 @@ func TestMulTEach(t *testing.T) {
 			y := randomF32(r, M*w.Rows)
 			products = append(products, Product{Y: y, W: w})
 			want = append(want, slices.Clone(y))
-			MulTQ(p, &ws, want[i], a, w, true)
+			MulTAt(Fixed, p, &ws, want[i], x, M, w, true)
 		}
-		MulTEach(p, &ws, a, true, products...)
+		multiplyEach(p, &ws, x, M, cols, true, products...)
 		for i, each := range products {
 			if !slices.Equal(each.Y, want[i]) {
-				t.Errorf("%d rows: product %d differs from MulTQ", M, i)
+				t.Errorf("%d rows: product %d differs from MulTAt", M, i)
 			}
 		}
-		MulTEach(p, &ws, a, true)
+		multiplyEach(p, &ws, x, M, cols, true)
 	}
 }

@@ -13,7 +13,8 @@ const (
 	// operands and K alone, and are the same at every CPU level. Successive adding calls over ranges of k equal one
 	// call if all ranges but the last have even length.
 	Half
-	// Fixed multiplies quantised weights as they are stored with activations of 16 bits (see Quantise). Products
+	// Fixed multiplies quantised weights as they are stored with activations as integers: of 12 bits a block for
+	// 4-bit weights, of 16 for 8-bit ones (see kernel.QuantisePairs and QuantiseFixed). Products
 	// that it is not for are Half: those with other weights, input gradients, and those of two activations.
 	Fixed
 )

@@ -8,7 +8,6 @@ const (
 	fixedBlock  = 80 // bytes of a quantised block of activations: 32 high bytes, 32 low bytes, four words
 	scaleOffset = 64
 	sumOffset   = 68
-	eightOffset = 72
 	signOffset  = 76
 )
 
@@ -19,14 +18,17 @@ func fixed(f *file) {
 	constant(f, "magnitude", "0x7fffffff")
 	constant(f, "fixedMax", "0x46fefe00")     // 32639
 	constant(f, "fixedInverse", "0x38008183") // 1/32639
+	constant(f, "pairsMax", "0x44efe000")     // 1919
+	constant(f, "pairsInverse", "0x3a089abf") // 1/1919
 	constant(f, "rounding", "128")
+	constant(f, "lowestBits", "15")
 	f.isa = avx512
-	for _, s := range formats {
-		for rows := 1; rows <= fixedRows && s.scales > 0; rows++ {
-			fixedAVX512(f, s, rows)
-		}
+	for rows := 1; rows <= fixedRows; rows++ {
+		fixedAVX512(f, bytesFormat(), rows)
 	}
+	pairs(f)
 	quantiseAVX512(f)
+	quantisePairsAVX512(f)
 	constant(f, "ones", "0x00010001")
 	fmt.Fprintln(f)
 	for i, word := range []int{0, 4, 1, 5, 2, 6, 3, 7} { // puts what packing leaves in halves back in order
@@ -34,19 +36,28 @@ func fixed(f *file) {
 	}
 	fmt.Fprintf(f, "GLOBL wordOrder<>(SB), RODATA|NOPTR, $32\n")
 	f.isa = avx2
-	for _, s := range formats {
-		for rows := 1; rows <= 2 && s.scales > 0; rows++ {
-			fixedAVX2(f, s, rows)
-		}
+	for rows := 1; rows <= 2; rows++ {
+		fixedAVX2(f, bytesFormat(), rows)
 	}
+	pairs(f)
 	quantiseAVX2(f)
+	quantisePairsAVX2(f)
 }
 
-// fixedAVX512 multiplies rows of activations with one panel. Z0…Z7 hold a block's weights as bytes, 4 columns of
-// 16 rows each; Z8… the f32 results; Z16…Z23 the integer sums of up to four rows, apart for high and low bytes
-// so that enough chains are in flight; Z24 and Z25 the scales.
-func fixedAVX512(f *file, s stored, rows int) {
-	f.function(fmt.Sprintf("fixed%sAVX512_%d", s.name, rows), fixedParams, "")
+// bytesFormat is the format of 8-bit weights.
+func bytesFormat() stored {
+	for _, s := range formats {
+		if s.scales > 0 && !s.nibbles {
+			return s
+		}
+	}
+	panic("no format of bytes")
+}
+
+// fixedStart begins a product of rows of activations with one panel: it loads the arguments, and the results if they
+// are added to, into registers from result on. It returns how row i's activations are addressed.
+func fixedStart(f *file, s stored, rows, result int) func(row, offset int) string {
+	f.function(fixedName(f, s, rows), fixedParams, "")
 	f.op("MOVQ y+0(FP), DI")
 	f.op("MOVQ ldy+8(FP), DX")
 	f.op("MOVQ x+16(FP), SI")
@@ -56,50 +67,36 @@ func fixedAVX512(f *file, s stored, rows int) {
 	f.op("MOVBLZX accumulate+48(FP), AX")
 	f.op("LEAQ (R8)(R8*2), R9")
 	f.op("LEAQ (SI)(R8*1), R10")
-	activation := func(row, offset int) string {
-		return fmt.Sprintf("%d%s", offset, []string{"(SI)", "(SI)(R8*1)", "(SI)(R8*2)", "(SI)(R9*1)",
-			"(SI)(R8*4)", "(R10)(R8*4)", "(SI)(R9*2)", "(R10)(R9*2)"}[row])
-	}
 	for i := range rows {
-		zero(f, 8+i)
+		zero(f, result+i)
 	}
 	f.op("TESTL AX, AX")
 	f.op("JE start")
 	f.op("MOVQ DI, R11")
 	for i := range rows {
-		f.op("VMOVUPS (R11), {%d}", 8+i)
+		f.op("VMOVUPS (R11), {%d}", result+i)
 		if i+1 < rows {
 			f.op("ADDQ DX, R11")
 		}
 	}
 	f.mark("start")
-	mask := "nibbleMask"
-	if !s.nibbles {
-		mask = "topBits"
+	return func(row, offset int) string {
+		return fmt.Sprintf("%d%s", offset, []string{"(SI)", "(SI)(R8*1)", "(SI)(R8*2)", "(SI)(R9*1)",
+			"(SI)(R8*4)", "(R10)(R8*4)", "(SI)(R9*2)", "(R10)(R9*2)"}[row])
 	}
-	f.op("VMOVDQU32 %s<>(SB), {26}", mask)
-	f.mark("block")
-	fixedWeights(f, s)
-	for at := 0; at < 16*s.blockBytes && rows > 4; at += 64 {
-		f.op("PREFETCHT0 %d(BX)", prefetchAhead+at)
-	}
-	batches := (rows + 3) / 4
-	for b := range batches {
-		from, to := rows*b/batches, rows*(b+1)/batches
-		fixedSums(f, s, from, to, activation)
-		for i := from; i < to; i++ {
-			fixedScale(f, s, i, 16+2*(i-from), activation)
-		}
-	}
+}
+
+// fixedEnd goes to the next block, size bytes of activations on, and at the last one stores the results.
+func fixedEnd(f *file, s stored, rows, result, size int) {
 	f.op("ADDQ $%d, BX", 16*s.blockBytes)
-	f.op("ADDQ $%d, SI", fixedBlock)
+	f.op("ADDQ $%d, SI", size)
 	if rows > 5 {
-		f.op("ADDQ $%d, R10", fixedBlock)
+		f.op("ADDQ $%d, R10", size)
 	}
 	f.op("DECQ CX")
 	f.op("JNE block")
 	for i := range rows {
-		f.op("VMOVUPS {%d}, (DI)", 8+i)
+		f.op("VMOVUPS {%d}, (DI)", result+i)
 		if i+1 < rows {
 			f.op("ADDQ DX, DI")
 		}
@@ -107,23 +104,37 @@ func fixedAVX512(f *file, s stored, rows int) {
 	f.end()
 }
 
-// fixedWeights loads a block's scales and its weights, as unsigned bytes.
-func fixedWeights(f *file, s stored) {
-	for c := range s.scales {
-		f.op("VCVTPH2PS %d(BX), {%d}", c*32, 24+c)
+func fixedName(f *file, s stored, rows int) string {
+	return fmt.Sprintf("fixed%s%s_%d", s.name, f.name, rows)
+}
+
+// fixedAVX512 multiplies rows of 16-bit activations with one panel of 8-bit weights. Z0…Z7 hold a block's weights, 4
+// columns of 16 rows each; Z8… the f32 results; Z16…Z23 the integer sums of up to four rows, apart for high and low
+// bytes so that enough chains are in flight; Z24 the scales.
+func fixedAVX512(f *file, s stored, rows int) {
+	activation := fixedStart(f, s, rows, 8)
+	f.op("VMOVDQU32 topBits<>(SB), {26}")
+	f.mark("block")
+	f.op("VCVTPH2PS (BX), {24}")
+	for g := range 8 {
+		f.op("VPXORD %d(BX), {26}, {%d}", 32+g*64, g)
 	}
-	if !s.nibbles {
-		for g := range 8 {
-			f.op("VPXORD %d(BX), {26}, {%d}", s.scales*32+g*64, g)
+	for at := 0; at < 16*s.blockBytes && rows > 4; at += 64 {
+		f.op("PREFETCHT0 %d(BX)", prefetchAhead+at)
+	}
+	batches := (rows + 3) / 4
+	for b := range batches {
+		from, to := rows*b/batches, rows*(b+1)/batches
+		fixedSums(f, from, to, activation)
+		for i := from; i < to; i++ {
+			total := 16 + 2*(i-from)
+			f.op("VCVTDQ2PS {%d}, {%d}", total, total)
+			f.op("VMULPS.BCST %s, {24}, {27}", activation(i, scaleOffset))
+			f.op("VMULPS {27}, {%d}, {%d}", total, total)
+			f.op("VADDPS {%d}, {%d}, {%d}", total, 8+i, 8+i)
 		}
-		return
 	}
-	for g := range 4 {
-		f.op("VMOVDQU32 %d(BX), {%d}", s.scales*32+g*64, 4+g)
-		f.op("VPANDD {26}, {%d}, {%d}", 4+g, g)
-		f.op("VPSRLW $4, {%d}, {%d}", 4+g, 4+g)
-		f.op("VPANDD {26}, {%d}, {%d}", 4+g, 4+g)
-	}
+	fixedEnd(f, s, rows, 8, fixedBlock)
 }
 
 // prefetchAhead is how many bytes before their use weights are asked for. Many rows use a panel so slowly, and read
@@ -132,19 +143,12 @@ func fixedWeights(f *file, s stored) {
 const prefetchAhead = 2560
 
 // fixedSums leaves the integer sums of rows [from,to) in Z16, Z18, …
-func fixedSums(f *file, s stored, from, to int, activation func(row, offset int) string) {
+func fixedSums(f *file, from, to int, activation func(row, offset int) string) {
 	split := to-from == 1 // one row alone: even and odd groups apart, for four chains
 	for i := from; i < to; i++ {
 		high := 16 + 2*(i-from)
 		zero(f, high)
-		switch s.name {
-		case "Q40":
-			f.op("VPBROADCASTD %s, {%d}", activation(i, eightOffset), high+1)
-		case "Q80":
-			f.op("VPBROADCASTD %s, {%d}", activation(i, signOffset), high+1)
-		default:
-			zero(f, high+1)
-		}
+		f.op("VPBROADCASTD %s, {%d}", activation(i, signOffset), high+1)
 		if split {
 			zero(f, high+2)
 			zero(f, high+3)
@@ -171,24 +175,17 @@ func fixedSums(f *file, s stored, from, to int, activation func(row, offset int)
 	}
 }
 
-// fixedScale adds the sum in register total to row i's results.
-func fixedScale(f *file, s stored, i, total int, activation func(row, offset int) string) {
-	f.op("VCVTDQ2PS {%d}, {%d}", total, total)
-	f.op("VMULPS.BCST %s, {24}, {27}", activation(i, scaleOffset))
-	f.op("VMULPS {27}, {%d}, {%d}", total, total)
-	f.op("VADDPS {%d}, {%d}, {%d}", total, 8+i, 8+i)
-	if s.scales == 2 {
-		f.op("VMULPS.BCST %s, {25}, {28}", activation(i, sumOffset))
-		f.op("VADDPS {28}, {%d}, {%d}", 8+i, 8+i)
-	}
+// quantiseStart begins a conversion of activations.
+func quantiseStart(f *file, name string) {
+	f.function(name, "dst *int32, x *float32, blocks int", "")
+	f.op("MOVQ dst+0(FP), DI")
+	f.op("MOVQ x+8(FP), SI")
+	f.op("MOVQ blocks+16(FP), CX")
 }
 
 // quantiseAVX512 converts a block of 32 activations a pass.
 func quantiseAVX512(f *file) {
-	f.function("quantiseBlocksAVX512", "dst *int32, x *float32, blocks int", "")
-	f.op("MOVQ dst+0(FP), DI")
-	f.op("MOVQ x+8(FP), SI")
-	f.op("MOVQ blocks+16(FP), CX")
+	quantiseStart(f, "quantiseBlocksAVX512")
 	f.op("VMOVDQU32 magnitude<>(SB), {31}")
 	f.op("VMOVDQU32 rounding<>(SB), {30}")
 	f.mark("block")
@@ -199,7 +196,7 @@ func quantiseAVX512(f *file) {
 	f.op("VPMAXUD {2}, {3}, {2}")
 	reduce(f, "VPMAXUD", 2, 3)
 	f.op("VMOVD X2, AX")
-	quantiseBranches(f)
+	quantiseBranches(f, "fixedMax", "fixedInverse")
 	f.op("VBROADCASTSS X4, {4}")
 	for i := range 2 {
 		f.op("VMULPS {4}, {%d}, {%d}", i, i)
@@ -211,39 +208,40 @@ func quantiseAVX512(f *file) {
 	}
 	f.op("VPADDD {0}, {1}, {2}")
 	reduce(f, "VPADDD", 2, 3)
-	quantiseEnd(f, func() {
+	quantiseEnd(f, fixedBlock, scaleOffset, func() {
 		f.op("VPXORD {0}, {0}, {0}")
 		f.op("VMOVDQU32 {0}, (DI)")
 		f.op("VMOVDQU X0, 64(DI)")
 	})
 }
 
-// quantiseBranches leaves for blocks without a scale; others get 32639/max in X4 and the scale in X5.
-func quantiseBranches(f *file) {
+// quantiseBranches leaves for blocks without a scale; others get the greatest integer/max in X4 and the scale in X5.
+func quantiseBranches(f *file, greatest, inverse string) {
 	f.op("CMPL AX, $0x0d800000") // 2⁻¹⁰⁰
 	f.op("JB none")
 	f.op("CMPL AX, $0x7f800000")
 	f.op("JAE nan")
-	f.op("VMOVSS fixedMax<>(SB), X4")
+	f.op("VMOVSS %s<>(SB), X4", greatest)
 	f.op("VDIVSS X2, X4, X4")
-	f.op("VMULSS fixedInverse<>(SB), X2, X5")
+	f.op("VMULSS %s<>(SB), X2, X5", inverse)
 }
 
-// quantiseEnd stores the words of a block whose sum is in X2, then loops; clear zeroes a block.
-func quantiseEnd(f *file, clear func()) {
+// quantiseEnd stores the words, from offset on, of a block of size bytes whose sum is in X2, then loops; clear zeroes
+// a block.
+func quantiseEnd(f *file, size, offset int, clear func()) {
 	f.op("VMOVD X2, AX")
 	f.op("VCVTDQ2PS X2, X2")
 	f.op("VMULSS X5, X2, X2")
-	f.op("VMOVSS X5, 64(DI)")
-	f.op("VMOVSS X2, 68(DI)")
+	f.op("VMOVSS X5, %d(DI)", offset)
+	f.op("VMOVSS X2, %d(DI)", offset+4)
 	f.op("SHLL $3, AX")
 	f.op("NEGL AX")
-	f.op("MOVL AX, 72(DI)")
+	f.op("MOVL AX, %d(DI)", offset+8)
 	f.op("SHLL $4, AX")
-	f.op("MOVL AX, 76(DI)")
+	f.op("MOVL AX, %d(DI)", offset+12)
 	f.mark("next")
 	f.op("ADDQ $128, SI")
-	f.op("ADDQ $%d, DI", fixedBlock)
+	f.op("ADDQ $%d, DI", size)
 	f.op("DECQ CX")
 	f.op("JNE block")
 	f.end()
@@ -253,8 +251,8 @@ func quantiseEnd(f *file, clear func()) {
 	f.mark("nan")
 	clear()
 	f.op("MOVL $0x7fc00000, AX")
-	f.op("MOVL AX, 64(DI)")
-	f.op("MOVL AX, 68(DI)")
+	f.op("MOVL AX, %d(DI)", offset)
+	f.op("MOVL AX, %d(DI)", offset+4)
 	f.op("JMP next")
 }
 

@@ -4,11 +4,9 @@ import "fmt"
 
 const fixedHalfParams = "y *float32, ldy int, x *int32, stride int, scales *byte, words *byte, blocks int, accumulate bool"
 
-// fixedAVX2 multiplies one or two rows of activations with half a panel: VPMADDUBSW sums pairs to 16 bits, where
-// the eight groups of a block of 4-bit weights fit, and VPMADDWD the rest. Bytes of Q8_0 would not fit, so their
-// low and high halves are multiplied by themselves. Y0…Y7 hold weights, Y8 and Y9 results, Y14 and Y15 scales.
-func fixedAVX2(f *file, s stored, rows int) {
-	f.function(fmt.Sprintf("fixed%sAVX2_%d", s.name, rows), fixedHalfParams, "")
+// fixedHalfStart begins a product of one or two rows of activations with half a panel, and a block with its scales.
+func fixedHalfStart(f *file, s stored, rows int) {
+	f.function(fixedName(f, s, rows), fixedHalfParams, "")
 	f.op("MOVQ y+0(FP), DI")
 	f.op("MOVQ ldy+8(FP), DX")
 	f.op("MOVQ x+16(FP), SI")
@@ -17,71 +15,72 @@ func fixedAVX2(f *file, s stored, rows int) {
 	f.op("MOVQ words+40(FP), BX")
 	f.op("MOVQ blocks+48(FP), CX")
 	f.op("MOVBLZX accumulate+56(FP), AX")
-	result := []string{"(DI)", "(DI)(DX*1)"}
 	for i := range rows {
 		zero(f, 8+i)
 	}
 	f.op("TESTL AX, AX")
 	f.op("JE block")
 	for i := range rows {
-		f.op("VMOVUPS %s, {%d}", result[i], 8+i)
+		f.op("VMOVUPS %s, {%d}", halfResult[i], 8+i)
 	}
 	f.mark("block")
 	f.op("VCVTPH2PS (R9), {14}")
 	if s.scales == 2 {
 		f.op("VCVTPH2PS 32(R9), {15}")
 	}
-	partial := []int{13, 15} // sums over the low halves of Q8_0
-	if s.nibbles {
-		for g := range 4 {
-			f.op("VMOVDQU %d(BX), {%d}", g*64, 4+g)
-			f.op("VPAND nibbleMask<>(SB), {%d}, {%d}", 4+g, g)
-			f.op("VPSRLW $4, {%d}, {%d}", 4+g, 4+g)
-			f.op("VPAND nibbleMask<>(SB), {%d}, {%d}", 4+g, 4+g)
-		}
-	} else {
-		fixedHalfBytes(f, false)
-		for i := range rows {
-			fixedHalfSum(f, i)
-			f.op("VMOVDQA {10}, {%d}", partial[i])
-		}
-		fixedHalfBytes(f, true)
+}
+
+// fixedHalfScale adds the integer sum in Y10, times the scales, to row i's result.
+func fixedHalfScale(f *file, s stored, i, scale, sum int) {
+	f.op("VCVTDQ2PS {10}, {10}")
+	f.op("VBROADCASTSS %d%s, {12}", scale, halfActivation[i])
+	f.op("VMULPS {12}, {14}, {12}")
+	f.op("VMULPS {12}, {10}, {10}")
+	f.op("VADDPS {10}, {%d}, {%d}", 8+i, 8+i)
+	if s.scales == 2 {
+		f.op("VBROADCASTSS %d%s, {12}", sum, halfActivation[i])
+		f.op("VMULPS {12}, {15}, {12}")
+		f.op("VADDPS {12}, {%d}, {%d}", 8+i, 8+i)
 	}
-	for i := range rows {
-		fixedHalfSum(f, i)
-		if !s.nibbles {
-			f.op("VPSLLD $4, {10}, {10}")
-			f.op("VPADDD {%d}, {10}, {10}", partial[i])
-		}
-		if s.scales == 1 {
-			offset := eightOffset
-			if !s.nibbles {
-				offset = signOffset
-			}
-			f.op("VPBROADCASTD %d%s, {12}", offset, halfActivation[i])
-			f.op("VPADDD {12}, {10}, {10}")
-		}
-		f.op("VCVTDQ2PS {10}, {10}")
-		f.op("VBROADCASTSS %d%s, {12}", scaleOffset, halfActivation[i])
-		f.op("VMULPS {12}, {14}, {12}")
-		f.op("VMULPS {12}, {10}, {10}")
-		f.op("VADDPS {10}, {%d}, {%d}", 8+i, 8+i)
-		if s.scales == 2 {
-			f.op("VBROADCASTSS %d%s, {12}", sumOffset, halfActivation[i])
-			f.op("VMULPS {12}, {15}, {12}")
-			f.op("VADDPS {12}, {%d}, {%d}", 8+i, 8+i)
-		}
-	}
+}
+
+// fixedHalfEnd goes to the next block, size bytes of activations on, and at the last one stores the results.
+func fixedHalfEnd(f *file, s stored, rows, size int) {
 	f.op("ADDQ $%d, BX", 16*s.blockBytes)
 	f.op("ADDQ $%d, R9", 16*s.blockBytes)
-	f.op("ADDQ $%d, SI", fixedBlock)
+	f.op("ADDQ $%d, SI", size)
 	f.op("DECQ CX")
 	f.op("JNE block")
 	for i := range rows {
-		f.op("VMOVUPS {%d}, %s", 8+i, result[i])
+		f.op("VMOVUPS {%d}, %s", 8+i, halfResult[i])
 	}
 	f.end()
 }
+
+// fixedAVX2 multiplies one or two rows of 16-bit activations with half a panel of bytes: VPMADDUBSW sums pairs to 16
+// bits, where eight groups of 4-bit weights fit, and VPMADDWD the rest; so the bytes' low and high halves are
+// multiplied by themselves. Y0…Y7 hold weights, Y8 and Y9 results, Y14 scales.
+func fixedAVX2(f *file, s stored, rows int) {
+	fixedHalfStart(f, s, rows)
+	low := []int{13, 15} // sums over the low halves
+	fixedHalfBytes(f, false)
+	for i := range rows {
+		fixedHalfSum(f, i)
+		f.op("VMOVDQA {10}, {%d}", low[i])
+	}
+	fixedHalfBytes(f, true)
+	for i := range rows {
+		fixedHalfSum(f, i)
+		f.op("VPSLLD $4, {10}, {10}")
+		f.op("VPADDD {%d}, {10}, {10}", low[i])
+		f.op("VPBROADCASTD %d%s, {12}", signOffset, halfActivation[i])
+		f.op("VPADDD {12}, {10}, {10}")
+		fixedHalfScale(f, s, i, scaleOffset, sumOffset)
+	}
+	fixedHalfEnd(f, s, rows, fixedBlock)
+}
+
+var halfResult = []string{"(DI)", "(DI)(DX*1)"}
 
 var halfActivation = []string{"(SI)", "(SI)(R8*1)"}
 
@@ -120,22 +119,11 @@ func fixedHalfSum(f *file, i int) {
 
 // quantiseAVX2 is quantiseAVX512 with four registers for a block.
 func quantiseAVX2(f *file) {
-	f.function("quantiseBlocksAVX2", "dst *int32, x *float32, blocks int", "")
-	f.op("MOVQ dst+0(FP), DI")
-	f.op("MOVQ x+8(FP), SI")
-	f.op("MOVQ blocks+16(FP), CX")
+	quantiseStart(f, "quantiseBlocksAVX2")
 	f.op("VMOVDQU wordOrder<>(SB), {15}")
 	f.mark("block")
-	for i := range 4 {
-		f.op("VMOVUPS %d(SI), {%d}", 32*i, 6+i)
-		f.op("VPAND magnitude<>(SB), {%d}, {%d}", 6+i, 10+i)
-	}
-	f.op("VPMAXUD {10}, {11}, {10}")
-	f.op("VPMAXUD {12}, {13}, {12}")
-	f.op("VPMAXUD {10}, {12}, {2}")
-	reduce(f, "VPMAXUD", 2, 3)
-	f.op("VMOVD X2, AX")
-	quantiseBranches(f)
+	quantiseLargestAVX2(f)
+	quantiseBranches(f, "fixedMax", "fixedInverse")
 	f.op("VBROADCASTSS X4, {4}")
 	for i := range 4 {
 		f.op("VMULPS {4}, {%d}, {%d}", 6+i, 6+i)
@@ -161,10 +149,23 @@ func quantiseAVX2(f *file) {
 	f.op("VPADDD {8}, {9}, {8}")
 	f.op("VPADDD {6}, {8}, {2}")
 	reduce(f, "VPADDD", 2, 3)
-	quantiseEnd(f, func() {
+	quantiseEnd(f, fixedBlock, scaleOffset, func() {
 		f.op("VPXOR {0}, {0}, {0}")
 		f.op("VMOVDQU {0}, (DI)")
 		f.op("VMOVDQU {0}, 32(DI)")
 		f.op("VMOVDQU X0, 64(DI)")
 	})
+}
+
+// quantiseLargestAVX2 loads a block into Y6…Y9 and leaves the bits of its largest magnitude in X2 and AX.
+func quantiseLargestAVX2(f *file) {
+	for i := range 4 {
+		f.op("VMOVUPS %d(SI), {%d}", 32*i, 6+i)
+		f.op("VPAND magnitude<>(SB), {%d}, {%d}", 6+i, 10+i)
+	}
+	f.op("VPMAXUD {10}, {11}, {10}")
+	f.op("VPMAXUD {12}, {13}, {12}")
+	f.op("VPMAXUD {10}, {12}, {2}")
+	reduce(f, "VPMAXUD", 2, 3)
+	f.op("VMOVD X2, AX")
 }
