@@ -117,24 +117,25 @@ func rowPairs(field string, column int, weights slot, run func(s []int, o operan
 	}
 }
 
-// fixed is a contract of a product in fixed point. Shapes: blocks, rows, words between rows of x, of y, accumulate.
-func fixed(f storedFormat, name string, run func() fixedFunc) *contract {
+// fixed is a contract of a product in fixed point with activations of block words a block. Shapes: blocks, rows, words
+// between rows of x, of y, accumulate.
+func fixed(f storedFormat, name string, block int, run func() fixedFunc) *contract {
 	size := f.panelBlock()
 	return &contract{field: "fixed" + name, shapes: upTo(1, 6, 48, span(1, FixedRows), span(0, 3), span(0, 5), span(0, 1)),
 		slots: func(s []int) []slot {
-			words, n := s[0]*FixedWords, (s[1]-1)*(s[0]*FixedWords+s[2])+s[0]*FixedWords
+			words, n := s[0]*block, (s[1]-1)*(s[0]*block+s[2])+s[0]*block
 			return []slot{
 				out((s[1]-1)*(PanelRows+s[3]) + PanelRows),
 				{n: n, closed: true, fill: func(r *rand.Rand, b []byte) {
 					for ; len(b) > 0; b = b[min(len(b), 4*(words+s[2])):] {
-						fillQuantised(r, b[:4*words])
+						fillQuantised(r, b[:4*words], block)
 					}
-				}, plant: func(b []byte, where position, class int) { plantQuantised(b[:4*words], where, class) }},
+				}, plant: func(b []byte, where position, class int) { plantQuantised(b[:4*words], where, class, block) }},
 				{n: s[0] * size, bytes: true, fill: fillPanel(size), plant: plantScale(size)},
 			}
 		},
 		run: func(s []int, o operands) {
-			run()(o.f(0), PanelRows+s[3], o.w(1), s[0]*FixedWords+s[2], o[2], s[1], s[4] != 0)
+			run()(o.f(0), PanelRows+s[3], o.w(1), s[0]*block+s[2], o[2], s[1], s[4] != 0)
 		},
 	}
 }
@@ -228,9 +229,12 @@ var productContracts = []*contract{
 	{field: "quantise", raw: true, shapes: upTo(1, 40, 3),
 		slots: func(s []int) []slot { return []slot{out(s[0] * FixedWords), {n: s[0] * 32, fill: fillBlocks}} },
 		run:   func(_ []int, o operands) { active.quantise(o.w(0), o.f(1)) }},
-	fixed(q41, "Q41", func() fixedFunc { return active.fixedQ41 }),
-	fixed(q40, "Q40", func() fixedFunc { return active.fixedQ40 }),
-	fixed(q80, "Q80", func() fixedFunc { return active.fixedQ80 }),
+	{field: "quantisePairs", raw: true, shapes: upTo(1, 40, 3),
+		slots: func(s []int) []slot { return []slot{out(s[0] * PairWords), {n: s[0] * 32, fill: fillBlocks}} },
+		run:   func(_ []int, o operands) { active.quantisePairs(o.w(0), o.f(1)) }},
+	fixed(q41, "Q41", PairWords, func() fixedFunc { return active.fixedQ41 }),
+	fixed(q40, "Q40", PairWords, func() fixedFunc { return active.fixedQ40 }),
+	fixed(q80, "Q80", FixedWords, func() fixedFunc { return active.fixedQ80 }),
 }
 
 // contracts are those of every kernel in the table.

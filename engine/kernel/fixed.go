@@ -91,7 +91,7 @@ func quantiseGeneric(dst []int32, x []float32) {
 	for ; len(x) > 0; dst, x = dst[FixedWords:], x[32:] {
 		block := dst[:FixedWords]
 		clear(block)
-		quantiseBlock(&q, block[fixedTail:], x[:32], fixedMax)
+		blockIntegers(&q, block[fixedTail:], x[:32], fixedMax)
 		for k, v := range q {
 			block[highBytes+k/4] |= (v + 128) >> 8 & 255 << (k % 4 * 8)
 			block[lowBytes+k/4] |= v & 255 << (k % 4 * 8)
@@ -99,8 +99,8 @@ func quantiseGeneric(dst []int32, x []float32) {
 	}
 }
 
-// quantiseBlock sets q to the integers of a block, at most greatest in magnitude, and writes its last four words.
-func quantiseBlock(q *[32]int32, tail []int32, x []float32, greatest float32) {
+// blockIntegers sets q to the integers of a block, at most greatest in magnitude, and writes its last four words.
+func blockIntegers(q *[32]int32, tail []int32, x []float32, greatest float32) {
 	clear(q[:])
 	clear(tail)
 	largest := uint32(0)

@@ -40,7 +40,7 @@ func quantisePairsGeneric(dst []int32, x []float32) {
 	for ; len(x) > 0; dst, x = dst[PairWords:], x[32:] {
 		block := dst[:PairWords]
 		clear(block)
-		quantiseBlock(&q, block[pairsTail:], x[:32], pairsMax)
+		blockIntegers(&q, block[pairsTail:], x[:32], pairsMax)
 		for k := range 16 {
 			a, b, g := splitPair(q[k], q[k+16])
 			block[pairsA+k/4] |= a & 255 << (k % 4 * 8)

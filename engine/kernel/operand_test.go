@@ -153,25 +153,30 @@ func fillBlocks(r *rand.Rand, b []byte) {
 	}
 }
 
-// fillQuantised makes quantised activations, and plantQuantised a block of them that holds a special value.
-func fillQuantised(r *rand.Rand, b []byte) {
-	for ; len(b) >= 4*FixedWords; b = b[4*FixedWords:] {
-		quantiseBlock(b, hostileBlocks(r, 1, false))
+// fillQuantised makes quantised activations, and plantQuantised a block of them that holds a special value. words is
+// of a block: FixedWords or PairWords.
+func fillQuantised(r *rand.Rand, b []byte, words int) {
+	for ; len(b) >= 4*words; b = b[4*words:] {
+		quantiseBlock(b, hostileBlocks(r, 1, false), words)
 	}
 }
 
-func plantQuantised(b []byte, where position, class int) {
+func plantQuantised(b []byte, where position, class, words int) {
 	x := make([]float32, 32)
 	for i := range x {
 		x[i] = float32(i) - 20
 	}
 	x[where.of(32)] = math.Float32frombits(specialFloats[class])
-	quantiseBlock(b[where.of(len(b)/(4*FixedWords))*4*FixedWords:], x)
+	quantiseBlock(b[where.of(len(b)/(4*words))*4*words:], x, words)
 }
 
-func quantiseBlock(b []byte, x []float32) {
-	words := make([]int32, FixedWords)
-	quantiseGeneric(words, x)
+func quantiseBlock(b []byte, x []float32, n int) {
+	words := make([]int32, n)
+	if n == PairWords {
+		quantisePairsGeneric(words, x)
+	} else {
+		quantiseGeneric(words, x)
+	}
 	for i, w := range words {
 		binary.LittleEndian.PutUint32(b[4*i:], uint32(w))
 	}
