@@ -58,7 +58,7 @@ type training struct {
 
 // startTraining starts to train into dir and returns after the second step.
 func startTraining(ctx context.Context, s settings, dir string) (*training, error) {
-	p, err := start(ctx, s.hone, "train", "--json", "--model", s.model, "--train", s.rows, "--precision", "auto",
+	p, err := start(ctx, s.hone, "train", "--json", "--model", s.model, "--train", s.rows,
 		"--epochs", "1000", "--out", filepath.Join(dir, "run"))
 	if err != nil {
 		return nil, err

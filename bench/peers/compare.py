@@ -62,7 +62,7 @@ class Turns:
 
     def read(self):
         for line in self.process.stdout:
-            if line.startswith("{"):
+            if line.startswith('{"'):  # TRL prints its own, in Python's words
                 return json.loads(line)
         self.log.seek(0)
         raise RuntimeError("the peer ended: " + self.log.read()[-2000:])
@@ -161,7 +161,7 @@ def results(args):
     with tempfile.TemporaryFile("w+") as log, subprocess.Popen(args, stdout=subprocess.PIPE, stderr=log, text=True, cwd=ROOT) as process:
         try:
             for line in process.stdout:
-                if line.startswith("{"):
+                if line.startswith('{"'):  # TRL prints its own, in Python's words
                     yield json.loads(line)
             if process.wait():
                 log.seek(0)
@@ -183,7 +183,7 @@ def trl():
     for i in range(1 if o.full else HEAVY):
         out = os.path.join(WORK, f"run{i}")
         start = time.perf_counter()
-        check([o.hone, "train", "--json", "--model", o.model, "--train", part, "--precision", "auto", "--out", out])
+        check([o.hone, "train", "--json", "--model", o.model, "--train", part, "--out", out])
         hones.append(time.perf_counter() - start)
         for result in results([sys.executable, os.path.join(HERE, "trl_sft.py"), HF, part, os.path.join(WORK, "trl")] + [test] * o.full):
             if "seconds" in result:
