@@ -56,6 +56,7 @@ func Load(m *weights.Model, o LoadOptions) (*Base, error) {
 		_ = b.Close()
 		return nil, fmt.Errorf("load %s: %w", m.Path, err)
 	}
+	m.Rest() // the matrices have values of their own
 	return b, nil
 }
 

@@ -17,6 +17,7 @@ func fileHash(m *mapping) (string, error) {
 		return "", errClosed
 	}
 	sum := sha256.Sum256(m.data)
+	m.rest()
 	return hex.EncodeToString(sum[:]), nil
 }
 

@@ -45,6 +45,13 @@ func mapFile(path string) (*mapping, error) {
 	return &mapping{path: path, data: data, mapped: true}, nil
 }
 
+// rest gives the file's pages in memory back to the system, which reads them again when somebody looks at them.
+func (m *mapping) rest() {
+	if m.mapped {
+		_ = unix.Madvise(m.data, unix.MADV_DONTNEED) // advice, that nothing hangs on
+	}
+}
+
 // Close unmaps the file; every view of its bytes is invalid afterwards.
 func (m *mapping) Close() error {
 	if !m.mapped {

@@ -85,6 +85,16 @@ func (m *Model) SHA256() (string, error) {
 	return m.hashed()
 }
 
+// Rest gives the memory of the mapped files back until somebody looks at their tensors again: for when all of them have
+// been read.
+func (m *Model) Rest() {
+	for _, c := range m.closers {
+		if file, ok := c.(*mapping); ok {
+			file.rest()
+		}
+	}
+}
+
 // Close unmaps the files. Data of every tensor that views them is invalid afterwards.
 func (m *Model) Close() error {
 	var all []error
