@@ -4,12 +4,14 @@ export CGO_ENABLED = 0
 GO        ?= go
 LINT      := .tools/golangci-lint
 LINT_AT   := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+# The commit, with a + where anything but what bench writes has changed since.
+COMMIT     = $(shell git describe --always 2>/dev/null)$(shell git diff --quiet HEAD -- . ':!bench' 2>/dev/null || echo +)
 MAX_BYTES := 31457280 # 30 MiB: the program must stay small enough to copy about
 
 .PHONY: build demo test check fmt vet lint race purego levels cross size bench bench-beside bench-peers clean
 
 build: ## the program, as ./hone
-	$(GO) build -o hone ./cmd/hone
+	$(GO) build -ldflags '-X main.commit=$(COMMIT)' -o hone ./cmd/hone
 
 demo: build ## download a small model, fine-tune it, measure it, ask it
 	./hone demo

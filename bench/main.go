@@ -25,7 +25,8 @@ type rate struct {
 
 // results is the report of hone bench.
 type results struct {
-	Hone         string   `json:"hone"`
+	Hone string `json:"hone"`
+	measured
 	Model        string   `json:"model"`
 	Quantisation string   `json:"quantisation"`
 	CPU          string   `json:"cpu"`

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-const someResults = `{"hone": "1", "model": "m.gguf", "quantisation": "Q4_1", "cpu": "a CPU", "level": "avx2", "features": ["avx2"], "threads": 2,
+const someResults = `{"hone": "1", "commit": "abc1234", "time": "2026-01-02 03:04", "model": "m.gguf", "quantisation": "Q4_1", "cpu": "a CPU", "level": "avx2", "features": ["avx2"], "threads": 2,
 "precision": {"training": "f32", "decoding": "fixed"},
 "limits": {"gflops_f32": {"median": 90.06, "min": 80, "max": 100, "runs": 5}},
 "train": {"median": 120, "min": 110, "max": 130, "runs": 5, "limit": 150, "utilisation": 0.966},
@@ -56,7 +56,7 @@ func TestRun(t *testing.T) {
 		t.Error("made something of nothing")
 	}
 	write("results.json", someResults)
-	written("| 90.1 | 80.0 – 100 | 5 |", "tokens/s | 120 | 110 – 130 | 5 | 150 | 80 % | 97 % |", "tokens/s | 200 | 190 – 210 | 5 | – | – | – |", "0.44",
+	written("against them** at abc1234, 2026-01-02 03:04.", "| 90.1 | 80.0 – 100 | 5 |", "tokens/s | 120 | 110 – 130 | 5 | 150 | 80 % | 97 % |", "tokens/s | 200 | 190 – 210 | 5 | – | – | – |", "0.44",
 		"| hone fixed, the default of decoding | 5e-08 | 0 | 100.00 % |")
 	write("peers.json", somePeers)
 	written("**2.00** (1.50 – 2.50) | 5 | ≥ 1.5: met | abc1234, 2026-01-02 03:04 |", "≥ 0.7: missed | – |", "| beside training | 80 | 180 | 200 | 60 |", "**3.00**; target ≤ 2.5: missed", "Not measured: trl: it broke.", "torch 2", "hone 62.7 %, TRL 61.0 % (abc1234+, 2026-01-02 03:04)")

@@ -32,7 +32,7 @@ func markdown(r *results, p *peers) string {
 	var w strings.Builder
 	fmt.Fprint(&w, "# Benchmark results\n\nWritten by `make bench` and `make bench-peers`; [README.md](README.md) says how to repeat them.\n\n")
 	fmt.Fprintf(&w, "**Machine:** %s, %d threads, kernels at `%s`; features: %s.  \n", r.CPU, r.Threads, r.Level, strings.Join(r.Features, ", "))
-	fmt.Fprintf(&w, "**Model:** %s %s. **hone** %s trains LoRA r = 16 on all linear layers in %s and decodes in %s.\n\n", r.Model, r.Quantisation, r.Hone, r.Precision.Training, r.Precision.Decoding)
+	fmt.Fprintf(&w, "**Model:** %s %s. **hone** %s trains LoRA r = 16 on all linear layers in %s and decodes in %s.  \n**Limits and hone against them** at %s.\n\n", r.Model, r.Quantisation, r.Hone, r.Precision.Training, r.Precision.Decoding, r.measured)
 	fmt.Fprint(&w, "![Shares of the machine's limits, and ratios to other programs](results.png)\n\n## The machine's limits\n\n| limit | median | min – max | runs |\n|---|---|---|---|\n")
 	for _, l := range []struct{ key, name string }{
 		{"gflops_f32", "product 2048×576×1536, f32, GFLOP/s"}, {"gflops_bf16", "the same, bf16"},

@@ -284,7 +284,7 @@ def adapters():
             add("eight streams on eight adapters", "tokens/s", "llama-server, eight adapters", eight, peer_eight, 6)
             add("eight adapters against the base", "tokens/s", "hone, eight streams on the base", eight, base, 0.75)
             add("eight streams on the base", "tokens/s", "llama-server", base, peer_base)
-            add("eight streams on one adapter or many", "tokens/s", "llama-server, one adapter", eight, peer_one)
+            add("eight adapters against one shared", "tokens/s", "llama-server, one adapter for all", eight, peer_one)
 
 
 def beside():

@@ -34,6 +34,8 @@ type benchCommand struct {
 // benchReport is what was measured on this machine; what was not asked for is left out.
 type benchReport struct {
 	Hone         string   `json:"hone"`
+	Commit       string   `json:"commit,omitempty"` // that this program was built from
+	Time         string   `json:"time"`             // when the measurements began
 	Model        string   `json:"model"`
 	Architecture string   `json:"architecture"`
 	Quantisation string   `json:"quantisation"`
@@ -211,7 +213,7 @@ func (c *benchCommand) measure(ctx context.Context, m *Main, chosen []figure) (*
 	defer spin.stop()
 	b := &bench{c: c, m: m, model: model, pool: tensor.NewPool(c.Threads), say: spin.say}
 	defer b.pool.Close()
-	b.r = &benchReport{Hone: release, Model: filepath.Base(c.Model), Architecture: model.Base.Config().ModelType, Quantisation: model.Weights.Quantisation,
+	b.r = &benchReport{Hone: release, Commit: builtFrom(), Time: time.Now().Format("2006-01-02 15:04"), Model: filepath.Base(c.Model), Architecture: model.Base.Config().ModelType, Quantisation: model.Weights.Quantisation,
 		CPU: cpuName(), Level: kernel.Level(), Levels: kernel.Levels(), Features: cpuFeatures(), Threads: model.Base.Threads()}
 	b.r.Precision.Training, b.r.Precision.Decoding = b.trainingPrecision().String(), model.Base.Precision().String()
 	for _, x := range chosen {

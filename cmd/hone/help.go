@@ -28,6 +28,21 @@ func (c *helpCommand) run(ctx context.Context, m *Main, args []string) error {
 	return cmd.run(ctx, m, append(args[1:], "--help"))
 }
 
+// commit is what the Makefile says this program was built from, with a + where the tree had changes.
+var commit string
+
+// builtFrom is the commit this program was built from, or "" where nothing says it.
+func builtFrom() string {
+	if info, ok := debug.ReadBuildInfo(); ok && commit == "" {
+		for _, s := range info.Settings {
+			if s.Key == "vcs.revision" {
+				return s.Value
+			}
+		}
+	}
+	return commit
+}
+
 // versionCommand is "hone version".
 type versionCommand struct {
 	JSON bool
@@ -39,14 +54,7 @@ func (c *versionCommand) run(_ context.Context, m *Main, args []string) error {
 	if _, err := f.parse(m, args, 0, 0); err != nil {
 		return err
 	}
-	commit := ""
-	if info, ok := debug.ReadBuildInfo(); ok {
-		for _, s := range info.Settings {
-			if s.Key == "vcs.revision" {
-				commit = s.Value
-			}
-		}
-	}
+	commit := builtFrom()
 	facts := map[string]string{"version": release, "commit": commit, "go": runtime.Version(),
 		"platform": runtime.GOOS + "/" + runtime.GOARCH, "cpu": kernel.Level()}
 	if c.JSON {
