@@ -106,10 +106,7 @@ func (b *Base) softmaxGrad(row []float32, token int, lse, k float32) {
 	logit := row[token]
 	d := b.dec
 	if d.LogitCap == 0 {
-		for i := range row {
-			row[i] -= lse
-		}
-		kernel.ExpInPlace(row)
+		kernel.ExpInPlace(row, lse)
 		kernel.Scale(row, -k*d.LogitScale)
 		row[token] += k * d.LogitScale
 		return

@@ -23,16 +23,17 @@ func supported() []*implementation {
 var implAVX2 = implementation{
 	name: "avx2",
 	dot:  dotAVX2, sum: sumAVX2, axpy: axpyAVX2, add: addAVX2, scale: scaleAVX2,
-	mul: mulAVX2, mulAdd: mulAddAVX2, scaleMul: scaleMulAVX2, max: maxAVX2,
+	mul: mulAVX2, mulAdd: mulAddAVX2, scaleMul: scaleMulAVX2,
+	dotMul: dotMulAVX2, normBack: normBackAVX2, normAdd: normAddAVX2, max: maxAVX2,
 	expShift: expShiftAVX2, sumExp: sumExpAVX2,
 	siluMul: siluMulAVX2, siluBack: siluBackAVX2, geluMul: geluMulAVX2, geluBack: geluBackAVX2,
-	adamW: adamWAVX2, tileRows: 6, tile: tileAVX2, pack: packAVX2, columns: columnsAVX2, transpose: transpose16AVX2, turn: turnAVX2,
+	adamW: adamWAVX2, tileRows: 6, tile: tileAVX2, tileThen: tileThenAVX2, pack: packAVX2, columns: columnsAVX2, transpose: transpose16AVX2, turn: turnAVX2,
 	expandQ41: expandQ41AVX2, expandQ40: expandQ40AVX2, expandQ80: expandQ80AVX2,
 	expandF16: expandF16AVX2, expandB16: expandB16AVX2,
 	rowQ41: rowQ41AVX2, rowQ40: rowQ40AVX2, rowQ80: rowQ80AVX2, rowF16: rowF16AVX2, rowB16: rowB16AVX2,
 	dotRows: dotRowsAVX2, addRows: addRowsAVX2, rankDots: rankDotsAVX2,
 	quantise: quantiseAVX2, quantisePairs: quantisePairsAVX2, fixedQ41: fixedQ41AVX2, fixedQ40: fixedQ40AVX2, fixedQ80: fixedQ80AVX2,
-	bf16Rows: 4, tileBF16: tileBF16AVX2, packBF16: packBF16Generic, columnsBF16: columnsBF16Generic,
+	bf16Rows: 4, tileBF16: tileBF16AVX2, thenBF16: thenBF16AVX2, packBF16: packBF16Generic, columnsBF16: columnsBF16Generic,
 	rowPairsF32: rowPairsF32Generic, rowPairsF16: rowPairsF16Generic, rowPairsB16: rowPairsB16Generic,
 	narrowBF16: narrowBF16AVX2, widenBF16: widenBF16AVX2,
 }
@@ -40,22 +41,24 @@ var implAVX2 = implementation{
 var implAVX512 = implementation{
 	name: "avx512",
 	dot:  dotAVX512, sum: sumAVX512, axpy: axpyAVX512, add: addAVX512, scale: scaleAVX512,
-	mul: mulAVX512, mulAdd: mulAddAVX512, scaleMul: scaleMulAVX512, max: maxAVX512,
+	mul: mulAVX512, mulAdd: mulAddAVX512, scaleMul: scaleMulAVX512,
+	dotMul: dotMulAVX512, normBack: normBackAVX512, normAdd: normAddAVX512, max: maxAVX512,
 	expShift: expShiftAVX512, sumExp: sumExpAVX512,
 	siluMul: siluMulAVX512, siluBack: siluBackAVX512, geluMul: geluMulAVX512, geluBack: geluBackAVX512,
-	adamW: adamWAVX512, tileRows: 8, tile: tileAVX512, pack: packAVX2, columns: columnsAVX2, transpose: transpose16AVX2, turn: turnAVX2,
+	adamW: adamWAVX512, tileRows: 8, tile: tileAVX512, tileThen: tileThenAVX512, pack: packAVX2, columns: columnsAVX2, transpose: transpose16AVX2, turn: turnAVX2,
 	expandQ41: expandQ41AVX512, expandQ40: expandQ40AVX512, expandQ80: expandQ80AVX512,
 	expandF16: expandF16AVX512, expandB16: expandB16AVX512,
 	rowQ41: rowQ41AVX512, rowQ40: rowQ40AVX512, rowQ80: rowQ80AVX512, rowF16: rowF16AVX512, rowB16: rowB16AVX512,
 	dotRows: dotRowsAVX512, addRows: addRowsAVX512, rankDots: rankDotsAVX2,
 	quantise: quantiseAVX512, quantisePairs: quantisePairsAVX512, fixedQ41: fixedQ41AVX512, fixedQ40: fixedQ40AVX512, fixedQ80: fixedQ80AVX512,
-	bf16Rows: 4, tileBF16: tileBF16AVX2, packBF16: packBF16Generic, columnsBF16: columnsBF16Generic,
+	bf16Rows: 4, tileBF16: tileBF16AVX2, thenBF16: thenBF16AVX2, packBF16: packBF16Generic, columnsBF16: columnsBF16Generic,
 	rowPairsF32: rowPairsF32Generic, rowPairsF16: rowPairsF16Generic, rowPairsB16: rowPairsB16Generic,
 	narrowBF16: narrowBF16AVX2, widenBF16: widenBF16AVX512,
 }
 
 // A tileFunc computes a tile of a fixed size; strides are in bytes and k is at least 1.
-type tileFunc func(c *float32, ldc int, a, b *float32, bStride, k int, accumulate bool)
+// Where k2 is not 0, the sums go on over a2 and b2.
+type tileFunc func(c *float32, ldc int, a, b *float32, bStride, k int, accumulate bool, a2, b2 *float32, bStride2, k2 int)
 
 // tilesAVX512 and tilesAVX2 are indexed by rows−1 and panels−1. A size that AVX2's registers cannot hold is
 // done panel by panel.
@@ -73,16 +76,28 @@ var (
 )
 
 func tileAVX512(c []float32, ldc int, a, b []float32, bStride, mr, panels, k int, accumulate bool) {
-	tilesAVX512[mr-1][panels-1](&c[0], ldc*4, &a[0], &b[0], bStride*4, k, accumulate)
+	tilesAVX512[mr-1][panels-1](&c[0], ldc*4, &a[0], &b[0], bStride*4, k, accumulate, nil, nil, 0, 0)
+}
+
+func tileThenAVX512(c []float32, ldc, mr, panels int, accumulate bool, first, then Part) {
+	tilesAVX512[mr-1][panels-1](&c[0], ldc*4, &first.A[0], &first.B[0], first.Stride*4, first.K, accumulate,
+		&then.A[0], &then.B[0], then.Stride*4, then.K)
 }
 
 func tileAVX2(c []float32, ldc int, a, b []float32, bStride, mr, panels, k int, accumulate bool) {
 	if tile := tilesAVX2[mr-1][panels-1]; tile != nil {
-		tile(&c[0], ldc*4, &a[0], &b[0], bStride*4, k, accumulate)
+		tile(&c[0], ldc*4, &a[0], &b[0], bStride*4, k, accumulate, nil, nil, 0, 0)
 		return
 	}
 	for p := range panels {
-		tilesAVX2[mr-1][0](&c[p*PanelRows], ldc*4, &a[0], &b[p*bStride], 0, k, accumulate)
+		tilesAVX2[mr-1][0](&c[p*PanelRows], ldc*4, &a[0], &b[p*bStride], 0, k, accumulate, nil, nil, 0, 0)
+	}
+}
+
+func tileThenAVX2(c []float32, ldc, mr, panels int, accumulate bool, first, then Part) {
+	for p := range panels {
+		tilesAVX2[mr-1][0](&c[p*PanelRows], ldc*4, &first.A[0], &first.B[p*first.Stride], 0, first.K, accumulate,
+			&then.A[0], &then.B[p*then.Stride], 0, then.K)
 	}
 }
 

@@ -33,6 +33,12 @@ func TileBF16(c []float32, ldc int, a, b []float32, bStride, mr, panels, pairs i
 	active.tileBF16(c, ldc, a, b, bStride, mr, panels, pairs, accumulate)
 }
 
+// TileThenBF16 is TileThen for operands packed by PackBF16.
+func TileThenBF16(c []float32, ldc, mr, panels int, accumulate bool, first, then Part) {
+	checkThen(c, ldc, mr, active.bf16Rows, panels, first, then)
+	active.thenBF16(c, ldc, mr, panels, accumulate, first, then)
+}
+
 // PackBF16 interleaves rows as Pack does, in pairs: dst[p·width + i] holds alpha·src[i·rowStride + kk·kStride]
 // for kk = 2p and 2p+1, rounded by RoundBF16, for i < rows; zero for rows ≤ i < width and for kk = k if k is odd.
 // dst has width·⌈k/2⌉ values.

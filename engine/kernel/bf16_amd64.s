@@ -40,8 +40,8 @@ DATA interleave<>+56(SB)/4, $0x001e000e
 DATA interleave<>+60(SB)/4, $0x001f000f
 GLOBL interleave<>(SB), RODATA|NOPTR, $64
 
-// func tileBF16AVX512_1x1(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool) 
-TEXT ·tileBF16AVX512_1x1(SB), NOSPLIT, $0-49
+// func tileBF16AVX512_1x1(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool, a2 *float32, b2 *float32, bStride2 int, k2 int) 
+TEXT ·tileBF16AVX512_1x1(SB), NOSPLIT, $0-88
 	MOVQ c+0(FP), DI
 	MOVQ ldc+8(FP), R10
 	MOVQ a+16(FP), SI
@@ -90,12 +90,21 @@ single:
 	DECQ CX
 	JNE single
 store:
+	MOVQ k2+80(FP), CX
+	TESTQ CX, CX
+	JE write
+	MOVQ $0, k2+80(FP)
+	MOVQ a2+56(FP), SI
+	MOVQ b2+64(FP), BX
+	MOVQ bStride2+72(FP), R8
+	JMP start
+write:
 	VMOVUPS Z31, 0(DI)
 	VZEROUPPER
 	RET
 
-// func tileBF16AVX512_1x2(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool) 
-TEXT ·tileBF16AVX512_1x2(SB), NOSPLIT, $0-49
+// func tileBF16AVX512_1x2(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool, a2 *float32, b2 *float32, bStride2 int, k2 int) 
+TEXT ·tileBF16AVX512_1x2(SB), NOSPLIT, $0-88
 	MOVQ c+0(FP), DI
 	MOVQ ldc+8(FP), R10
 	MOVQ a+16(FP), SI
@@ -157,13 +166,22 @@ single:
 	DECQ CX
 	JNE single
 store:
+	MOVQ k2+80(FP), CX
+	TESTQ CX, CX
+	JE write
+	MOVQ $0, k2+80(FP)
+	MOVQ a2+56(FP), SI
+	MOVQ b2+64(FP), BX
+	MOVQ bStride2+72(FP), R8
+	JMP start
+write:
 	VMOVUPS Z30, 0(DI)
 	VMOVUPS Z31, 64(DI)
 	VZEROUPPER
 	RET
 
-// func tileBF16AVX512_1x3(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool) 
-TEXT ·tileBF16AVX512_1x3(SB), NOSPLIT, $0-49
+// func tileBF16AVX512_1x3(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool, a2 *float32, b2 *float32, bStride2 int, k2 int) 
+TEXT ·tileBF16AVX512_1x3(SB), NOSPLIT, $0-88
 	MOVQ c+0(FP), DI
 	MOVQ ldc+8(FP), R10
 	MOVQ a+16(FP), SI
@@ -238,14 +256,23 @@ single:
 	DECQ CX
 	JNE single
 store:
+	MOVQ k2+80(FP), CX
+	TESTQ CX, CX
+	JE write
+	MOVQ $0, k2+80(FP)
+	MOVQ a2+56(FP), SI
+	MOVQ b2+64(FP), BX
+	MOVQ bStride2+72(FP), R8
+	JMP start
+write:
 	VMOVUPS Z29, 0(DI)
 	VMOVUPS Z30, 64(DI)
 	VMOVUPS Z31, 128(DI)
 	VZEROUPPER
 	RET
 
-// func tileBF16AVX512_2x1(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool) 
-TEXT ·tileBF16AVX512_2x1(SB), NOSPLIT, $0-49
+// func tileBF16AVX512_2x1(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool, a2 *float32, b2 *float32, bStride2 int, k2 int) 
+TEXT ·tileBF16AVX512_2x1(SB), NOSPLIT, $0-88
 	MOVQ c+0(FP), DI
 	MOVQ ldc+8(FP), R10
 	MOVQ a+16(FP), SI
@@ -309,14 +336,23 @@ single:
 	DECQ CX
 	JNE single
 store:
+	MOVQ k2+80(FP), CX
+	TESTQ CX, CX
+	JE write
+	MOVQ $0, k2+80(FP)
+	MOVQ a2+56(FP), SI
+	MOVQ b2+64(FP), BX
+	MOVQ bStride2+72(FP), R8
+	JMP start
+write:
 	VMOVUPS Z30, 0(DI)
 	ADDQ R10, DI
 	VMOVUPS Z31, 0(DI)
 	VZEROUPPER
 	RET
 
-// func tileBF16AVX512_2x2(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool) 
-TEXT ·tileBF16AVX512_2x2(SB), NOSPLIT, $0-49
+// func tileBF16AVX512_2x2(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool, a2 *float32, b2 *float32, bStride2 int, k2 int) 
+TEXT ·tileBF16AVX512_2x2(SB), NOSPLIT, $0-88
 	MOVQ c+0(FP), DI
 	MOVQ ldc+8(FP), R10
 	MOVQ a+16(FP), SI
@@ -401,6 +437,15 @@ single:
 	DECQ CX
 	JNE single
 store:
+	MOVQ k2+80(FP), CX
+	TESTQ CX, CX
+	JE write
+	MOVQ $0, k2+80(FP)
+	MOVQ a2+56(FP), SI
+	MOVQ b2+64(FP), BX
+	MOVQ bStride2+72(FP), R8
+	JMP start
+write:
 	VMOVUPS Z28, 0(DI)
 	VMOVUPS Z29, 64(DI)
 	ADDQ R10, DI
@@ -409,8 +454,8 @@ store:
 	VZEROUPPER
 	RET
 
-// func tileBF16AVX512_2x3(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool) 
-TEXT ·tileBF16AVX512_2x3(SB), NOSPLIT, $0-49
+// func tileBF16AVX512_2x3(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool, a2 *float32, b2 *float32, bStride2 int, k2 int) 
+TEXT ·tileBF16AVX512_2x3(SB), NOSPLIT, $0-88
 	MOVQ c+0(FP), DI
 	MOVQ ldc+8(FP), R10
 	MOVQ a+16(FP), SI
@@ -516,6 +561,15 @@ single:
 	DECQ CX
 	JNE single
 store:
+	MOVQ k2+80(FP), CX
+	TESTQ CX, CX
+	JE write
+	MOVQ $0, k2+80(FP)
+	MOVQ a2+56(FP), SI
+	MOVQ b2+64(FP), BX
+	MOVQ bStride2+72(FP), R8
+	JMP start
+write:
 	VMOVUPS Z26, 0(DI)
 	VMOVUPS Z27, 64(DI)
 	VMOVUPS Z28, 128(DI)
@@ -526,8 +580,8 @@ store:
 	VZEROUPPER
 	RET
 
-// func tileBF16AVX512_3x1(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool) 
-TEXT ·tileBF16AVX512_3x1(SB), NOSPLIT, $0-49
+// func tileBF16AVX512_3x1(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool, a2 *float32, b2 *float32, bStride2 int, k2 int) 
+TEXT ·tileBF16AVX512_3x1(SB), NOSPLIT, $0-88
 	MOVQ c+0(FP), DI
 	MOVQ ldc+8(FP), R10
 	MOVQ a+16(FP), SI
@@ -606,6 +660,15 @@ single:
 	DECQ CX
 	JNE single
 store:
+	MOVQ k2+80(FP), CX
+	TESTQ CX, CX
+	JE write
+	MOVQ $0, k2+80(FP)
+	MOVQ a2+56(FP), SI
+	MOVQ b2+64(FP), BX
+	MOVQ bStride2+72(FP), R8
+	JMP start
+write:
 	VMOVUPS Z29, 0(DI)
 	ADDQ R10, DI
 	VMOVUPS Z30, 0(DI)
@@ -614,8 +677,8 @@ store:
 	VZEROUPPER
 	RET
 
-// func tileBF16AVX512_3x2(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool) 
-TEXT ·tileBF16AVX512_3x2(SB), NOSPLIT, $0-49
+// func tileBF16AVX512_3x2(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool, a2 *float32, b2 *float32, bStride2 int, k2 int) 
+TEXT ·tileBF16AVX512_3x2(SB), NOSPLIT, $0-88
 	MOVQ c+0(FP), DI
 	MOVQ ldc+8(FP), R10
 	MOVQ a+16(FP), SI
@@ -723,6 +786,15 @@ single:
 	DECQ CX
 	JNE single
 store:
+	MOVQ k2+80(FP), CX
+	TESTQ CX, CX
+	JE write
+	MOVQ $0, k2+80(FP)
+	MOVQ a2+56(FP), SI
+	MOVQ b2+64(FP), BX
+	MOVQ bStride2+72(FP), R8
+	JMP start
+write:
 	VMOVUPS Z26, 0(DI)
 	VMOVUPS Z27, 64(DI)
 	ADDQ R10, DI
@@ -734,8 +806,8 @@ store:
 	VZEROUPPER
 	RET
 
-// func tileBF16AVX512_3x3(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool) 
-TEXT ·tileBF16AVX512_3x3(SB), NOSPLIT, $0-49
+// func tileBF16AVX512_3x3(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool, a2 *float32, b2 *float32, bStride2 int, k2 int) 
+TEXT ·tileBF16AVX512_3x3(SB), NOSPLIT, $0-88
 	MOVQ c+0(FP), DI
 	MOVQ ldc+8(FP), R10
 	MOVQ a+16(FP), SI
@@ -872,6 +944,15 @@ single:
 	DECQ CX
 	JNE single
 store:
+	MOVQ k2+80(FP), CX
+	TESTQ CX, CX
+	JE write
+	MOVQ $0, k2+80(FP)
+	MOVQ a2+56(FP), SI
+	MOVQ b2+64(FP), BX
+	MOVQ bStride2+72(FP), R8
+	JMP start
+write:
 	VMOVUPS Z23, 0(DI)
 	VMOVUPS Z24, 64(DI)
 	VMOVUPS Z25, 128(DI)
@@ -886,8 +967,8 @@ store:
 	VZEROUPPER
 	RET
 
-// func tileBF16AVX512_4x1(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool) 
-TEXT ·tileBF16AVX512_4x1(SB), NOSPLIT, $0-49
+// func tileBF16AVX512_4x1(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool, a2 *float32, b2 *float32, bStride2 int, k2 int) 
+TEXT ·tileBF16AVX512_4x1(SB), NOSPLIT, $0-88
 	MOVQ c+0(FP), DI
 	MOVQ ldc+8(FP), R10
 	MOVQ a+16(FP), SI
@@ -981,6 +1062,15 @@ single:
 	DECQ CX
 	JNE single
 store:
+	MOVQ k2+80(FP), CX
+	TESTQ CX, CX
+	JE write
+	MOVQ $0, k2+80(FP)
+	MOVQ a2+56(FP), SI
+	MOVQ b2+64(FP), BX
+	MOVQ bStride2+72(FP), R8
+	JMP start
+write:
 	VMOVUPS Z28, 0(DI)
 	ADDQ R10, DI
 	VMOVUPS Z29, 0(DI)
@@ -991,8 +1081,8 @@ store:
 	VZEROUPPER
 	RET
 
-// func tileBF16AVX512_4x2(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool) 
-TEXT ·tileBF16AVX512_4x2(SB), NOSPLIT, $0-49
+// func tileBF16AVX512_4x2(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool, a2 *float32, b2 *float32, bStride2 int, k2 int) 
+TEXT ·tileBF16AVX512_4x2(SB), NOSPLIT, $0-88
 	MOVQ c+0(FP), DI
 	MOVQ ldc+8(FP), R10
 	MOVQ a+16(FP), SI
@@ -1123,6 +1213,15 @@ single:
 	DECQ CX
 	JNE single
 store:
+	MOVQ k2+80(FP), CX
+	TESTQ CX, CX
+	JE write
+	MOVQ $0, k2+80(FP)
+	MOVQ a2+56(FP), SI
+	MOVQ b2+64(FP), BX
+	MOVQ bStride2+72(FP), R8
+	JMP start
+write:
 	VMOVUPS Z24, 0(DI)
 	VMOVUPS Z25, 64(DI)
 	ADDQ R10, DI
@@ -1137,8 +1236,8 @@ store:
 	VZEROUPPER
 	RET
 
-// func tileBF16AVX512_4x3(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool) 
-TEXT ·tileBF16AVX512_4x3(SB), NOSPLIT, $0-49
+// func tileBF16AVX512_4x3(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool, a2 *float32, b2 *float32, bStride2 int, k2 int) 
+TEXT ·tileBF16AVX512_4x3(SB), NOSPLIT, $0-88
 	MOVQ c+0(FP), DI
 	MOVQ ldc+8(FP), R10
 	MOVQ a+16(FP), SI
@@ -1306,6 +1405,15 @@ single:
 	DECQ CX
 	JNE single
 store:
+	MOVQ k2+80(FP), CX
+	TESTQ CX, CX
+	JE write
+	MOVQ $0, k2+80(FP)
+	MOVQ a2+56(FP), SI
+	MOVQ b2+64(FP), BX
+	MOVQ bStride2+72(FP), R8
+	JMP start
+write:
 	VMOVUPS Z20, 0(DI)
 	VMOVUPS Z21, 64(DI)
 	VMOVUPS Z22, 128(DI)
@@ -1324,8 +1432,8 @@ store:
 	VZEROUPPER
 	RET
 
-// func tileBF16AVX512_5x1(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool) 
-TEXT ·tileBF16AVX512_5x1(SB), NOSPLIT, $0-49
+// func tileBF16AVX512_5x1(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool, a2 *float32, b2 *float32, bStride2 int, k2 int) 
+TEXT ·tileBF16AVX512_5x1(SB), NOSPLIT, $0-88
 	MOVQ c+0(FP), DI
 	MOVQ ldc+8(FP), R10
 	MOVQ a+16(FP), SI
@@ -1434,6 +1542,15 @@ single:
 	DECQ CX
 	JNE single
 store:
+	MOVQ k2+80(FP), CX
+	TESTQ CX, CX
+	JE write
+	MOVQ $0, k2+80(FP)
+	MOVQ a2+56(FP), SI
+	MOVQ b2+64(FP), BX
+	MOVQ bStride2+72(FP), R8
+	JMP start
+write:
 	VMOVUPS Z27, 0(DI)
 	ADDQ R10, DI
 	VMOVUPS Z28, 0(DI)
@@ -1446,8 +1563,8 @@ store:
 	VZEROUPPER
 	RET
 
-// func tileBF16AVX512_5x2(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool) 
-TEXT ·tileBF16AVX512_5x2(SB), NOSPLIT, $0-49
+// func tileBF16AVX512_5x2(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool, a2 *float32, b2 *float32, bStride2 int, k2 int) 
+TEXT ·tileBF16AVX512_5x2(SB), NOSPLIT, $0-88
 	MOVQ c+0(FP), DI
 	MOVQ ldc+8(FP), R10
 	MOVQ a+16(FP), SI
@@ -1601,6 +1718,15 @@ single:
 	DECQ CX
 	JNE single
 store:
+	MOVQ k2+80(FP), CX
+	TESTQ CX, CX
+	JE write
+	MOVQ $0, k2+80(FP)
+	MOVQ a2+56(FP), SI
+	MOVQ b2+64(FP), BX
+	MOVQ bStride2+72(FP), R8
+	JMP start
+write:
 	VMOVUPS Z22, 0(DI)
 	VMOVUPS Z23, 64(DI)
 	ADDQ R10, DI
@@ -1618,8 +1744,8 @@ store:
 	VZEROUPPER
 	RET
 
-// func tileBF16AVX512_5x3(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool) 
-TEXT ·tileBF16AVX512_5x3(SB), NOSPLIT, $0-49
+// func tileBF16AVX512_5x3(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool, a2 *float32, b2 *float32, bStride2 int, k2 int) 
+TEXT ·tileBF16AVX512_5x3(SB), NOSPLIT, $0-88
 	MOVQ c+0(FP), DI
 	MOVQ ldc+8(FP), R10
 	MOVQ a+16(FP), SI
@@ -1818,6 +1944,15 @@ single:
 	DECQ CX
 	JNE single
 store:
+	MOVQ k2+80(FP), CX
+	TESTQ CX, CX
+	JE write
+	MOVQ $0, k2+80(FP)
+	MOVQ a2+56(FP), SI
+	MOVQ b2+64(FP), BX
+	MOVQ bStride2+72(FP), R8
+	JMP start
+write:
 	VMOVUPS Z17, 0(DI)
 	VMOVUPS Z18, 64(DI)
 	VMOVUPS Z19, 128(DI)
@@ -1840,8 +1975,8 @@ store:
 	VZEROUPPER
 	RET
 
-// func tileBF16AVX512_6x1(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool) 
-TEXT ·tileBF16AVX512_6x1(SB), NOSPLIT, $0-49
+// func tileBF16AVX512_6x1(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool, a2 *float32, b2 *float32, bStride2 int, k2 int) 
+TEXT ·tileBF16AVX512_6x1(SB), NOSPLIT, $0-88
 	MOVQ c+0(FP), DI
 	MOVQ ldc+8(FP), R10
 	MOVQ a+16(FP), SI
@@ -1965,6 +2100,15 @@ single:
 	DECQ CX
 	JNE single
 store:
+	MOVQ k2+80(FP), CX
+	TESTQ CX, CX
+	JE write
+	MOVQ $0, k2+80(FP)
+	MOVQ a2+56(FP), SI
+	MOVQ b2+64(FP), BX
+	MOVQ bStride2+72(FP), R8
+	JMP start
+write:
 	VMOVUPS Z26, 0(DI)
 	ADDQ R10, DI
 	VMOVUPS Z27, 0(DI)
@@ -1979,8 +2123,8 @@ store:
 	VZEROUPPER
 	RET
 
-// func tileBF16AVX512_6x2(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool) 
-TEXT ·tileBF16AVX512_6x2(SB), NOSPLIT, $0-49
+// func tileBF16AVX512_6x2(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool, a2 *float32, b2 *float32, bStride2 int, k2 int) 
+TEXT ·tileBF16AVX512_6x2(SB), NOSPLIT, $0-88
 	MOVQ c+0(FP), DI
 	MOVQ ldc+8(FP), R10
 	MOVQ a+16(FP), SI
@@ -2157,6 +2301,15 @@ single:
 	DECQ CX
 	JNE single
 store:
+	MOVQ k2+80(FP), CX
+	TESTQ CX, CX
+	JE write
+	MOVQ $0, k2+80(FP)
+	MOVQ a2+56(FP), SI
+	MOVQ b2+64(FP), BX
+	MOVQ bStride2+72(FP), R8
+	JMP start
+write:
 	VMOVUPS Z20, 0(DI)
 	VMOVUPS Z21, 64(DI)
 	ADDQ R10, DI
@@ -2177,8 +2330,8 @@ store:
 	VZEROUPPER
 	RET
 
-// func tileBF16AVX512_6x3(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool) 
-TEXT ·tileBF16AVX512_6x3(SB), NOSPLIT, $0-49
+// func tileBF16AVX512_6x3(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool, a2 *float32, b2 *float32, bStride2 int, k2 int) 
+TEXT ·tileBF16AVX512_6x3(SB), NOSPLIT, $0-88
 	MOVQ c+0(FP), DI
 	MOVQ ldc+8(FP), R10
 	MOVQ a+16(FP), SI
@@ -2408,6 +2561,15 @@ single:
 	DECQ CX
 	JNE single
 store:
+	MOVQ k2+80(FP), CX
+	TESTQ CX, CX
+	JE write
+	MOVQ $0, k2+80(FP)
+	MOVQ a2+56(FP), SI
+	MOVQ b2+64(FP), BX
+	MOVQ bStride2+72(FP), R8
+	JMP start
+write:
 	VMOVUPS Z14, 0(DI)
 	VMOVUPS Z15, 64(DI)
 	VMOVUPS Z16, 128(DI)
@@ -2434,8 +2596,8 @@ store:
 	VZEROUPPER
 	RET
 
-// func tileBF16AVX512_7x1(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool) 
-TEXT ·tileBF16AVX512_7x1(SB), NOSPLIT, $0-49
+// func tileBF16AVX512_7x1(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool, a2 *float32, b2 *float32, bStride2 int, k2 int) 
+TEXT ·tileBF16AVX512_7x1(SB), NOSPLIT, $0-88
 	MOVQ c+0(FP), DI
 	MOVQ ldc+8(FP), R10
 	MOVQ a+16(FP), SI
@@ -2574,6 +2736,15 @@ single:
 	DECQ CX
 	JNE single
 store:
+	MOVQ k2+80(FP), CX
+	TESTQ CX, CX
+	JE write
+	MOVQ $0, k2+80(FP)
+	MOVQ a2+56(FP), SI
+	MOVQ b2+64(FP), BX
+	MOVQ bStride2+72(FP), R8
+	JMP start
+write:
 	VMOVUPS Z25, 0(DI)
 	ADDQ R10, DI
 	VMOVUPS Z26, 0(DI)
@@ -2590,8 +2761,8 @@ store:
 	VZEROUPPER
 	RET
 
-// func tileBF16AVX512_7x2(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool) 
-TEXT ·tileBF16AVX512_7x2(SB), NOSPLIT, $0-49
+// func tileBF16AVX512_7x2(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool, a2 *float32, b2 *float32, bStride2 int, k2 int) 
+TEXT ·tileBF16AVX512_7x2(SB), NOSPLIT, $0-88
 	MOVQ c+0(FP), DI
 	MOVQ ldc+8(FP), R10
 	MOVQ a+16(FP), SI
@@ -2791,6 +2962,15 @@ single:
 	DECQ CX
 	JNE single
 store:
+	MOVQ k2+80(FP), CX
+	TESTQ CX, CX
+	JE write
+	MOVQ $0, k2+80(FP)
+	MOVQ a2+56(FP), SI
+	MOVQ b2+64(FP), BX
+	MOVQ bStride2+72(FP), R8
+	JMP start
+write:
 	VMOVUPS Z18, 0(DI)
 	VMOVUPS Z19, 64(DI)
 	ADDQ R10, DI
@@ -2814,8 +2994,8 @@ store:
 	VZEROUPPER
 	RET
 
-// func tileBF16AVX512_7x3(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool) 
-TEXT ·tileBF16AVX512_7x3(SB), NOSPLIT, $0-49
+// func tileBF16AVX512_7x3(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool, a2 *float32, b2 *float32, bStride2 int, k2 int) 
+TEXT ·tileBF16AVX512_7x3(SB), NOSPLIT, $0-88
 	MOVQ c+0(FP), DI
 	MOVQ ldc+8(FP), R10
 	MOVQ a+16(FP), SI
@@ -3076,6 +3256,15 @@ single:
 	DECQ CX
 	JNE single
 store:
+	MOVQ k2+80(FP), CX
+	TESTQ CX, CX
+	JE write
+	MOVQ $0, k2+80(FP)
+	MOVQ a2+56(FP), SI
+	MOVQ b2+64(FP), BX
+	MOVQ bStride2+72(FP), R8
+	JMP start
+write:
 	VMOVUPS Z11, 0(DI)
 	VMOVUPS Z12, 64(DI)
 	VMOVUPS Z13, 128(DI)
@@ -3106,8 +3295,8 @@ store:
 	VZEROUPPER
 	RET
 
-// func tileBF16AVX512_8x1(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool) 
-TEXT ·tileBF16AVX512_8x1(SB), NOSPLIT, $0-49
+// func tileBF16AVX512_8x1(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool, a2 *float32, b2 *float32, bStride2 int, k2 int) 
+TEXT ·tileBF16AVX512_8x1(SB), NOSPLIT, $0-88
 	MOVQ c+0(FP), DI
 	MOVQ ldc+8(FP), R10
 	MOVQ a+16(FP), SI
@@ -3261,6 +3450,15 @@ single:
 	DECQ CX
 	JNE single
 store:
+	MOVQ k2+80(FP), CX
+	TESTQ CX, CX
+	JE write
+	MOVQ $0, k2+80(FP)
+	MOVQ a2+56(FP), SI
+	MOVQ b2+64(FP), BX
+	MOVQ bStride2+72(FP), R8
+	JMP start
+write:
 	VMOVUPS Z24, 0(DI)
 	ADDQ R10, DI
 	VMOVUPS Z25, 0(DI)
@@ -3279,8 +3477,8 @@ store:
 	VZEROUPPER
 	RET
 
-// func tileBF16AVX512_8x2(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool) 
-TEXT ·tileBF16AVX512_8x2(SB), NOSPLIT, $0-49
+// func tileBF16AVX512_8x2(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool, a2 *float32, b2 *float32, bStride2 int, k2 int) 
+TEXT ·tileBF16AVX512_8x2(SB), NOSPLIT, $0-88
 	MOVQ c+0(FP), DI
 	MOVQ ldc+8(FP), R10
 	MOVQ a+16(FP), SI
@@ -3503,6 +3701,15 @@ single:
 	DECQ CX
 	JNE single
 store:
+	MOVQ k2+80(FP), CX
+	TESTQ CX, CX
+	JE write
+	MOVQ $0, k2+80(FP)
+	MOVQ a2+56(FP), SI
+	MOVQ b2+64(FP), BX
+	MOVQ bStride2+72(FP), R8
+	JMP start
+write:
 	VMOVUPS Z16, 0(DI)
 	VMOVUPS Z17, 64(DI)
 	ADDQ R10, DI
@@ -3529,8 +3736,8 @@ store:
 	VZEROUPPER
 	RET
 
-// func tileBF16AVX512_8x3(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool) 
-TEXT ·tileBF16AVX512_8x3(SB), NOSPLIT, $0-49
+// func tileBF16AVX512_8x3(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool, a2 *float32, b2 *float32, bStride2 int, k2 int) 
+TEXT ·tileBF16AVX512_8x3(SB), NOSPLIT, $0-88
 	MOVQ c+0(FP), DI
 	MOVQ ldc+8(FP), R10
 	MOVQ a+16(FP), SI
@@ -3822,6 +4029,15 @@ single:
 	DECQ CX
 	JNE single
 store:
+	MOVQ k2+80(FP), CX
+	TESTQ CX, CX
+	JE write
+	MOVQ $0, k2+80(FP)
+	MOVQ a2+56(FP), SI
+	MOVQ b2+64(FP), BX
+	MOVQ bStride2+72(FP), R8
+	JMP start
+write:
 	VMOVUPS Z8, 0(DI)
 	VMOVUPS Z9, 64(DI)
 	VMOVUPS Z10, 128(DI)
@@ -4452,8 +4668,8 @@ loop:
 	VZEROUPPER
 	RET
 
-// func tileBF16AVX2_1x1(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool) 
-TEXT ·tileBF16AVX2_1x1(SB), NOSPLIT, $16-49
+// func tileBF16AVX2_1x1(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool, a2 *float32, b2 *float32, bStride2 int, k2 int) 
+TEXT ·tileBF16AVX2_1x1(SB), NOSPLIT, $16-88
 	STMXCSR saved-8(SP)
 	MOVL saved-8(SP), AX
 	ORL $0x8040, AX
@@ -4560,14 +4776,23 @@ single:
 	DECQ CX
 	JNE single
 store:
+	MOVQ k2+80(FP), CX
+	TESTQ CX, CX
+	JE write
+	MOVQ $0, k2+80(FP)
+	MOVQ a2+56(FP), SI
+	MOVQ b2+64(FP), BX
+	MOVQ bStride2+72(FP), R8
+	JMP start
+write:
 	VMOVUPS Y6, 0(DI)
 	VMOVUPS Y7, 32(DI)
 	LDMXCSR saved-8(SP)
 	VZEROUPPER
 	RET
 
-// func tileBF16AVX2_2x1(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool) 
-TEXT ·tileBF16AVX2_2x1(SB), NOSPLIT, $16-49
+// func tileBF16AVX2_2x1(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool, a2 *float32, b2 *float32, bStride2 int, k2 int) 
+TEXT ·tileBF16AVX2_2x1(SB), NOSPLIT, $16-88
 	STMXCSR saved-8(SP)
 	MOVL saved-8(SP), AX
 	ORL $0x8040, AX
@@ -4716,6 +4941,15 @@ single:
 	DECQ CX
 	JNE single
 store:
+	MOVQ k2+80(FP), CX
+	TESTQ CX, CX
+	JE write
+	MOVQ $0, k2+80(FP)
+	MOVQ a2+56(FP), SI
+	MOVQ b2+64(FP), BX
+	MOVQ bStride2+72(FP), R8
+	JMP start
+write:
 	VMOVUPS Y6, 0(DI)
 	VMOVUPS Y7, 32(DI)
 	ADDQ R10, DI
@@ -4725,8 +4959,8 @@ store:
 	VZEROUPPER
 	RET
 
-// func tileBF16AVX2_3x1(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool) 
-TEXT ·tileBF16AVX2_3x1(SB), NOSPLIT, $16-49
+// func tileBF16AVX2_3x1(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool, a2 *float32, b2 *float32, bStride2 int, k2 int) 
+TEXT ·tileBF16AVX2_3x1(SB), NOSPLIT, $16-88
 	STMXCSR saved-8(SP)
 	MOVL saved-8(SP), AX
 	ORL $0x8040, AX
@@ -4917,6 +5151,15 @@ single:
 	DECQ CX
 	JNE single
 store:
+	MOVQ k2+80(FP), CX
+	TESTQ CX, CX
+	JE write
+	MOVQ $0, k2+80(FP)
+	MOVQ a2+56(FP), SI
+	MOVQ b2+64(FP), BX
+	MOVQ bStride2+72(FP), R8
+	JMP start
+write:
 	VMOVUPS Y6, 0(DI)
 	VMOVUPS Y7, 32(DI)
 	ADDQ R10, DI
@@ -4929,8 +5172,8 @@ store:
 	VZEROUPPER
 	RET
 
-// func tileBF16AVX2_4x1(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool) 
-TEXT ·tileBF16AVX2_4x1(SB), NOSPLIT, $16-49
+// func tileBF16AVX2_4x1(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool, a2 *float32, b2 *float32, bStride2 int, k2 int) 
+TEXT ·tileBF16AVX2_4x1(SB), NOSPLIT, $16-88
 	STMXCSR saved-8(SP)
 	MOVL saved-8(SP), AX
 	ORL $0x8040, AX
@@ -5163,6 +5406,15 @@ single:
 	DECQ CX
 	JNE single
 store:
+	MOVQ k2+80(FP), CX
+	TESTQ CX, CX
+	JE write
+	MOVQ $0, k2+80(FP)
+	MOVQ a2+56(FP), SI
+	MOVQ b2+64(FP), BX
+	MOVQ bStride2+72(FP), R8
+	JMP start
+write:
 	VMOVUPS Y6, 0(DI)
 	VMOVUPS Y7, 32(DI)
 	ADDQ R10, DI

@@ -8,7 +8,7 @@ import "unsafe"
 var implAVX512BF16 = func() implementation {
 	impl := implAVX512
 	impl.name = "avx512bf16"
-	impl.bf16Rows, impl.tileBF16 = 8, tileBF16AVX512
+	impl.bf16Rows, impl.tileBF16, impl.thenBF16 = 8, tileBF16AVX512, thenBF16AVX512
 	impl.packBF16, impl.columnsBF16 = packBF16AVX512, columnsBF16Masks
 	impl.rowPairsF32, impl.rowPairsF16, impl.rowPairsB16 = rowPairsF32AVX512, rowPairsF16AVX512, rowPairsB16AVX512
 	impl.narrowBF16 = narrowBF16AVX512
@@ -33,12 +33,24 @@ var (
 )
 
 func tileBF16AVX512(c []float32, ldc int, a, b []float32, bStride, mr, panels, pairs int, accumulate bool) {
-	tilesBF16AVX512[mr-1][panels-1](&c[0], ldc*4, &a[0], &b[0], bStride*4, pairs, accumulate)
+	tilesBF16AVX512[mr-1][panels-1](&c[0], ldc*4, &a[0], &b[0], bStride*4, pairs, accumulate, nil, nil, 0, 0)
+}
+
+func thenBF16AVX512(c []float32, ldc, mr, panels int, accumulate bool, first, then Part) {
+	tilesBF16AVX512[mr-1][panels-1](&c[0], ldc*4, &first.A[0], &first.B[0], first.Stride*4, first.K, accumulate,
+		&then.A[0], &then.B[0], then.Stride*4, then.K)
 }
 
 func tileBF16AVX2(c []float32, ldc int, a, b []float32, bStride, mr, panels, pairs int, accumulate bool) {
 	for p := range panels {
-		tilesBF16AVX2[mr-1](&c[p*PanelRows], ldc*4, &a[0], &b[p*bStride], 0, pairs, accumulate)
+		tilesBF16AVX2[mr-1](&c[p*PanelRows], ldc*4, &a[0], &b[p*bStride], 0, pairs, accumulate, nil, nil, 0, 0)
+	}
+}
+
+func thenBF16AVX2(c []float32, ldc, mr, panels int, accumulate bool, first, then Part) {
+	for p := range panels {
+		tilesBF16AVX2[mr-1](&c[p*PanelRows], ldc*4, &first.A[0], &first.B[p*first.Stride], 0, first.K, accumulate,
+			&then.A[0], &then.B[p*then.Stride], 0, then.K)
 	}
 }
 

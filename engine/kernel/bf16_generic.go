@@ -73,6 +73,11 @@ func tileBF16Generic(c []float32, ldc int, a, b []float32, bStride, mr, panels, 
 	}
 }
 
+func thenBF16Generic(c []float32, ldc, mr, panels int, accumulate bool, first, then Part) {
+	tileBF16Generic(c, ldc, first.A, first.B, first.Stride, mr, panels, first.K, accumulate)
+	tileBF16Generic(c, ldc, then.A, then.B, then.Stride, mr, panels, then.K, true)
+}
+
 // bf16Value is the value of the bfloat16 in the high half of pair.
 func bf16Value(pair uint32) float32 { return flush(math.Float32frombits(pair & 0xffff0000)) }
 

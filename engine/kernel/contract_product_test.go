@@ -167,7 +167,39 @@ func tileBF16(s []int, o operands) {
 	run(o.f(0), s[2]*PanelRows+s[3], o.f(1), o.f(2), s[0]*PanelRows+s[4], s[1], s[2], s[0], s[5] != 0)
 }
 
+// thenSlots are a tile's operands and those of a second part of its sums, thenK(s) long.
+func thenSlots(s []int, fill func(r *rand.Rand, b []byte), plant func(b []byte, where position, class int)) []slot {
+	then := slices.Clone(s)
+	then[0] = thenK(s)
+	return append(tileSlots(s, fill, plant), tileSlots(then, fill, plant)[1:]...)
+}
+
+func thenK(s []int) int { return 1 + s[0]%7 }
+
+// tileThen runs a tile in two parts: at the generic level itself by run, which does any number of rows.
+func tileThen(s []int, o operands, exported, run func(c []float32, ldc, mr, panels int, accumulate bool, first, then Part)) {
+	if active != &generic {
+		run = exported
+	}
+	run(o.f(0), s[2]*PanelRows+s[3], s[1], s[2], s[5] != 0,
+		Part{o.f(1), o.f(2), s[0]*PanelRows + s[4], s[0]}, Part{o.f(3), o.f(4), thenK(s)*PanelRows + s[4], thenK(s)})
+}
+
+func tileThenF32(s []int, o operands)  { tileThen(s, o, TileThen, tileThenGeneric) }
+func tileThenBF16(s []int, o operands) { tileThen(s, o, TileThenBF16, thenBF16Generic) }
+
 var productContracts = []*contract{
+	{field: "tileThen", shapes: tileShapes(1, 8, 8), ulps: 9, perTerm: 1, run: tileThenF32,
+		slots:  func(s []int) []slot { return thenSlots(s, nil, nil) },
+		fits:   func(s []int) bool { return s[1] <= TileRows() },
+		size:   tileThenF32,
+		inside: func(s []int, i int) bool { return i%(s[2]*PanelRows+s[3]) < s[2]*PanelRows },
+	},
+	{field: "thenBF16", shapes: tileShapes(1, 8, 4),
+		slots: func(s []int) []slot { return thenSlots(s, fillPairs, plantWord(&specialPairs)) },
+		fits:  func(s []int) bool { return s[1] <= BF16Rows() },
+		run:   tileThenBF16,
+	},
 	{field: "tile", shapes: tileShapes(0, 8, 16), ulps: 2, perTerm: 1, run: tile,
 		slots:  func(s []int) []slot { return tileSlots(s, nil, nil) },
 		fits:   func(s []int) bool { return s[1] <= TileRows() },

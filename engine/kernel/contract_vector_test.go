@@ -126,6 +126,7 @@ func adam(apart bool) func(s []int, o operands) {
 var vectorContracts = []*contract{
 	reduction(contract{field: "dot", ulps: 1, perTerm: 1}, 2, func(o operands) float32 { return active.dot(o.f(1), o.f(2)) }),
 	reduction(contract{field: "dot", note: "with itself", ulps: 1, perTerm: 1}, 1, func(o operands) float32 { return active.dot(o.f(1), o.f(1)) }),
+	reduction(contract{field: "dotMul", ulps: 2, perTerm: 1}, 3, func(o operands) float32 { return active.dotMul(o.f(1), o.f(2), o.f(3)) }),
 	reduction(contract{field: "sum", ulps: 1, perTerm: 1}, 1, func(o operands) float32 { return active.sum(o.f(1)) }),
 	reduction(contract{field: "max", noNaN: true}, 1, func(o operands) float32 { return active.max(o.f(1)) }),
 	reduction(contract{field: "sumExp", ulps: 4, perTerm: 1}, 1, func(o operands) float32 { return active.sumExp(o.f(1), 1.5) }),
@@ -138,6 +139,11 @@ var vectorContracts = []*contract{
 	elementwise("mulAdd", "", 2, 0, func(o operands, _ float32) { active.mulAdd(o.f(0), o.f(1), o.f(2)) }),
 	elementwise("scaleMul", "", 2, -1.7, func(o operands, s float32) { active.scaleMul(o.f(0), o.f(1), o.f(2), s) }),
 	elementwise("scaleMul", "in place", 1, -1.7, func(o operands, s float32) { active.scaleMul(o.f(0), o.f(0), o.f(1), s) }),
+
+	// The factor k is −alpha, so that the two terms add up for operands without signs.
+	elementwise("normBack", "", 3, -0.3, func(o operands, alpha float32) { active.normBack(o.f(0), o.f(1), o.f(2), o.f(3), 1.7, -alpha) }),
+	elementwise("normBack", "in place", 2, -0.3, func(o operands, alpha float32) { active.normBack(o.f(0), o.f(0), o.f(1), o.f(2), 1.7, -alpha) }),
+	elementwise("normAdd", "", 3, -0.3, func(o operands, alpha float32) { active.normAdd(o.f(0), o.f(1), o.f(2), o.f(3), 1.7, -alpha) }),
 
 	{field: "expShift", ulps: 4, shapes: lengths,
 		slots: func(s []int) []slot {

@@ -23,6 +23,9 @@ type implementation struct {
 	mul       func(y, x []float32)
 	mulAdd    func(y, a, b []float32)
 	scaleMul  func(y, x, w []float32, s float32)
+	dotMul    func(a, b, c []float32) float32
+	normBack  func(dx, dy, x, w []float32, s, k float32)
+	normAdd   func(dx, dy, x, w []float32, s, k float32)
 	max       func(x []float32) float32
 	expShift  func(y, x []float32, shift float32) float32
 	sumExp    func(x []float32, shift float32) float32
@@ -33,6 +36,7 @@ type implementation struct {
 	adamW     func(w, g, m, v []float32, c *adamConstants)
 	tileRows  int
 	tile      func(c []float32, ldc int, a, b []float32, bStride, mr, panels, k int, accumulate bool)
+	tileThen  func(c []float32, ldc, mr, panels int, accumulate bool, first, then Part)
 	pack      func(dst []float32, width int, src []float32, rowStride, rows, k int)
 	columns   func(dst []float32, width int, src []float32, kStride, rows, k int)
 	transpose func(dst, src []float32)
@@ -44,6 +48,7 @@ type implementation struct {
 	expandB16 func(dst []float32, src []byte)
 
 	bf16Rows    int
+	thenBF16    func(c []float32, ldc, mr, panels int, accumulate bool, first, then Part)
 	tileBF16    func(c []float32, ldc int, a, b []float32, bStride, mr, panels, pairs int, accumulate bool)
 	packBF16    func(dst []float32, width int, src []float32, rowStride, rows, k int, alpha float32)
 	columnsBF16 func(dst []float32, width int, src []float32, kStride, rows, k int, alpha float32)

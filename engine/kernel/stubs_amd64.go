@@ -5,106 +5,106 @@
 package kernel
 
 //go:noescape
-func tileAVX512_1x1(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool)
+func tileAVX512_1x1(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool, a2 *float32, b2 *float32, bStride2 int, k2 int)
 
 //go:noescape
-func tileAVX512_1x2(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool)
+func tileAVX512_1x2(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool, a2 *float32, b2 *float32, bStride2 int, k2 int)
 
 //go:noescape
-func tileAVX512_1x3(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool)
+func tileAVX512_1x3(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool, a2 *float32, b2 *float32, bStride2 int, k2 int)
 
 //go:noescape
-func tileAVX512_2x1(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool)
+func tileAVX512_2x1(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool, a2 *float32, b2 *float32, bStride2 int, k2 int)
 
 //go:noescape
-func tileAVX512_2x2(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool)
+func tileAVX512_2x2(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool, a2 *float32, b2 *float32, bStride2 int, k2 int)
 
 //go:noescape
-func tileAVX512_2x3(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool)
+func tileAVX512_2x3(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool, a2 *float32, b2 *float32, bStride2 int, k2 int)
 
 //go:noescape
-func tileAVX512_3x1(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool)
+func tileAVX512_3x1(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool, a2 *float32, b2 *float32, bStride2 int, k2 int)
 
 //go:noescape
-func tileAVX512_3x2(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool)
+func tileAVX512_3x2(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool, a2 *float32, b2 *float32, bStride2 int, k2 int)
 
 //go:noescape
-func tileAVX512_3x3(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool)
+func tileAVX512_3x3(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool, a2 *float32, b2 *float32, bStride2 int, k2 int)
 
 //go:noescape
-func tileAVX512_4x1(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool)
+func tileAVX512_4x1(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool, a2 *float32, b2 *float32, bStride2 int, k2 int)
 
 //go:noescape
-func tileAVX512_4x2(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool)
+func tileAVX512_4x2(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool, a2 *float32, b2 *float32, bStride2 int, k2 int)
 
 //go:noescape
-func tileAVX512_4x3(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool)
+func tileAVX512_4x3(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool, a2 *float32, b2 *float32, bStride2 int, k2 int)
 
 //go:noescape
-func tileAVX512_5x1(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool)
+func tileAVX512_5x1(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool, a2 *float32, b2 *float32, bStride2 int, k2 int)
 
 //go:noescape
-func tileAVX512_5x2(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool)
+func tileAVX512_5x2(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool, a2 *float32, b2 *float32, bStride2 int, k2 int)
 
 //go:noescape
-func tileAVX512_5x3(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool)
+func tileAVX512_5x3(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool, a2 *float32, b2 *float32, bStride2 int, k2 int)
 
 //go:noescape
-func tileAVX512_6x1(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool)
+func tileAVX512_6x1(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool, a2 *float32, b2 *float32, bStride2 int, k2 int)
 
 //go:noescape
-func tileAVX512_6x2(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool)
+func tileAVX512_6x2(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool, a2 *float32, b2 *float32, bStride2 int, k2 int)
 
 //go:noescape
-func tileAVX512_6x3(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool)
+func tileAVX512_6x3(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool, a2 *float32, b2 *float32, bStride2 int, k2 int)
 
 //go:noescape
-func tileAVX512_7x1(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool)
+func tileAVX512_7x1(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool, a2 *float32, b2 *float32, bStride2 int, k2 int)
 
 //go:noescape
-func tileAVX512_7x2(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool)
+func tileAVX512_7x2(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool, a2 *float32, b2 *float32, bStride2 int, k2 int)
 
 //go:noescape
-func tileAVX512_7x3(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool)
+func tileAVX512_7x3(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool, a2 *float32, b2 *float32, bStride2 int, k2 int)
 
 //go:noescape
-func tileAVX512_8x1(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool)
+func tileAVX512_8x1(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool, a2 *float32, b2 *float32, bStride2 int, k2 int)
 
 //go:noescape
-func tileAVX512_8x2(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool)
+func tileAVX512_8x2(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool, a2 *float32, b2 *float32, bStride2 int, k2 int)
 
 //go:noescape
-func tileAVX512_8x3(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool)
+func tileAVX512_8x3(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool, a2 *float32, b2 *float32, bStride2 int, k2 int)
 
 //go:noescape
-func tileAVX2_1x1(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool)
+func tileAVX2_1x1(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool, a2 *float32, b2 *float32, bStride2 int, k2 int)
 
 //go:noescape
-func tileAVX2_1x2(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool)
+func tileAVX2_1x2(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool, a2 *float32, b2 *float32, bStride2 int, k2 int)
 
 //go:noescape
-func tileAVX2_1x3(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool)
+func tileAVX2_1x3(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool, a2 *float32, b2 *float32, bStride2 int, k2 int)
 
 //go:noescape
-func tileAVX2_2x1(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool)
+func tileAVX2_2x1(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool, a2 *float32, b2 *float32, bStride2 int, k2 int)
 
 //go:noescape
-func tileAVX2_2x2(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool)
+func tileAVX2_2x2(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool, a2 *float32, b2 *float32, bStride2 int, k2 int)
 
 //go:noescape
-func tileAVX2_2x3(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool)
+func tileAVX2_2x3(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool, a2 *float32, b2 *float32, bStride2 int, k2 int)
 
 //go:noescape
-func tileAVX2_3x1(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool)
+func tileAVX2_3x1(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool, a2 *float32, b2 *float32, bStride2 int, k2 int)
 
 //go:noescape
-func tileAVX2_4x1(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool)
+func tileAVX2_4x1(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool, a2 *float32, b2 *float32, bStride2 int, k2 int)
 
 //go:noescape
-func tileAVX2_5x1(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool)
+func tileAVX2_5x1(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool, a2 *float32, b2 *float32, bStride2 int, k2 int)
 
 //go:noescape
-func tileAVX2_6x1(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool)
+func tileAVX2_6x1(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool, a2 *float32, b2 *float32, bStride2 int, k2 int)
 
 //go:noescape
 func pack8AVX2(dst *float32, dstStride int, src *float32, rowStride int, last int, blocks int)
@@ -140,7 +140,16 @@ func mulAddAVX2(y []float32, a []float32, b []float32)
 func scaleMulAVX2(y []float32, x []float32, w []float32, s float32)
 
 //go:noescape
+func normBackAVX2(dx []float32, dy []float32, x []float32, w []float32, s float32, k float32)
+
+//go:noescape
+func normAddAVX2(dx []float32, dy []float32, x []float32, w []float32, s float32, k float32)
+
+//go:noescape
 func dotAVX2(a []float32, b []float32) float32
+
+//go:noescape
+func dotMulAVX2(a []float32, b []float32, c []float32) float32
 
 //go:noescape
 func sumAVX2(x []float32) float32
@@ -188,7 +197,16 @@ func mulAddAVX512(y []float32, a []float32, b []float32)
 func scaleMulAVX512(y []float32, x []float32, w []float32, s float32)
 
 //go:noescape
+func normBackAVX512(dx []float32, dy []float32, x []float32, w []float32, s float32, k float32)
+
+//go:noescape
+func normAddAVX512(dx []float32, dy []float32, x []float32, w []float32, s float32, k float32)
+
+//go:noescape
 func dotAVX512(a []float32, b []float32) float32
+
+//go:noescape
+func dotMulAVX512(a []float32, b []float32, c []float32) float32
 
 //go:noescape
 func sumAVX512(x []float32) float32
@@ -443,76 +461,76 @@ func addCacheAVX512_4(y *float32, p *float32, v *float32, stride int, rows int)
 func addCacheAVX512_1(y *float32, p *float32, v *float32, stride int, rows int)
 
 //go:noescape
-func tileBF16AVX512_1x1(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool)
+func tileBF16AVX512_1x1(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool, a2 *float32, b2 *float32, bStride2 int, k2 int)
 
 //go:noescape
-func tileBF16AVX512_1x2(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool)
+func tileBF16AVX512_1x2(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool, a2 *float32, b2 *float32, bStride2 int, k2 int)
 
 //go:noescape
-func tileBF16AVX512_1x3(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool)
+func tileBF16AVX512_1x3(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool, a2 *float32, b2 *float32, bStride2 int, k2 int)
 
 //go:noescape
-func tileBF16AVX512_2x1(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool)
+func tileBF16AVX512_2x1(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool, a2 *float32, b2 *float32, bStride2 int, k2 int)
 
 //go:noescape
-func tileBF16AVX512_2x2(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool)
+func tileBF16AVX512_2x2(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool, a2 *float32, b2 *float32, bStride2 int, k2 int)
 
 //go:noescape
-func tileBF16AVX512_2x3(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool)
+func tileBF16AVX512_2x3(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool, a2 *float32, b2 *float32, bStride2 int, k2 int)
 
 //go:noescape
-func tileBF16AVX512_3x1(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool)
+func tileBF16AVX512_3x1(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool, a2 *float32, b2 *float32, bStride2 int, k2 int)
 
 //go:noescape
-func tileBF16AVX512_3x2(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool)
+func tileBF16AVX512_3x2(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool, a2 *float32, b2 *float32, bStride2 int, k2 int)
 
 //go:noescape
-func tileBF16AVX512_3x3(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool)
+func tileBF16AVX512_3x3(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool, a2 *float32, b2 *float32, bStride2 int, k2 int)
 
 //go:noescape
-func tileBF16AVX512_4x1(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool)
+func tileBF16AVX512_4x1(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool, a2 *float32, b2 *float32, bStride2 int, k2 int)
 
 //go:noescape
-func tileBF16AVX512_4x2(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool)
+func tileBF16AVX512_4x2(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool, a2 *float32, b2 *float32, bStride2 int, k2 int)
 
 //go:noescape
-func tileBF16AVX512_4x3(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool)
+func tileBF16AVX512_4x3(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool, a2 *float32, b2 *float32, bStride2 int, k2 int)
 
 //go:noescape
-func tileBF16AVX512_5x1(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool)
+func tileBF16AVX512_5x1(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool, a2 *float32, b2 *float32, bStride2 int, k2 int)
 
 //go:noescape
-func tileBF16AVX512_5x2(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool)
+func tileBF16AVX512_5x2(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool, a2 *float32, b2 *float32, bStride2 int, k2 int)
 
 //go:noescape
-func tileBF16AVX512_5x3(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool)
+func tileBF16AVX512_5x3(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool, a2 *float32, b2 *float32, bStride2 int, k2 int)
 
 //go:noescape
-func tileBF16AVX512_6x1(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool)
+func tileBF16AVX512_6x1(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool, a2 *float32, b2 *float32, bStride2 int, k2 int)
 
 //go:noescape
-func tileBF16AVX512_6x2(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool)
+func tileBF16AVX512_6x2(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool, a2 *float32, b2 *float32, bStride2 int, k2 int)
 
 //go:noescape
-func tileBF16AVX512_6x3(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool)
+func tileBF16AVX512_6x3(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool, a2 *float32, b2 *float32, bStride2 int, k2 int)
 
 //go:noescape
-func tileBF16AVX512_7x1(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool)
+func tileBF16AVX512_7x1(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool, a2 *float32, b2 *float32, bStride2 int, k2 int)
 
 //go:noescape
-func tileBF16AVX512_7x2(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool)
+func tileBF16AVX512_7x2(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool, a2 *float32, b2 *float32, bStride2 int, k2 int)
 
 //go:noescape
-func tileBF16AVX512_7x3(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool)
+func tileBF16AVX512_7x3(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool, a2 *float32, b2 *float32, bStride2 int, k2 int)
 
 //go:noescape
-func tileBF16AVX512_8x1(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool)
+func tileBF16AVX512_8x1(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool, a2 *float32, b2 *float32, bStride2 int, k2 int)
 
 //go:noescape
-func tileBF16AVX512_8x2(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool)
+func tileBF16AVX512_8x2(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool, a2 *float32, b2 *float32, bStride2 int, k2 int)
 
 //go:noescape
-func tileBF16AVX512_8x3(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool)
+func tileBF16AVX512_8x3(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool, a2 *float32, b2 *float32, bStride2 int, k2 int)
 
 //go:noescape
 func pack8BF16AVX512(dst *float32, dstStride int, src *float32, rowStride int, last int, blocks int, alpha float32)
@@ -554,16 +572,16 @@ func rowPairsB16AVX512_3(y *float32, x *float32, src *byte, stride int, pairs in
 func narrowRowAVX2(dst *float32, src *float32, blocks int)
 
 //go:noescape
-func tileBF16AVX2_1x1(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool)
+func tileBF16AVX2_1x1(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool, a2 *float32, b2 *float32, bStride2 int, k2 int)
 
 //go:noescape
-func tileBF16AVX2_2x1(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool)
+func tileBF16AVX2_2x1(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool, a2 *float32, b2 *float32, bStride2 int, k2 int)
 
 //go:noescape
-func tileBF16AVX2_3x1(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool)
+func tileBF16AVX2_3x1(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool, a2 *float32, b2 *float32, bStride2 int, k2 int)
 
 //go:noescape
-func tileBF16AVX2_4x1(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool)
+func tileBF16AVX2_4x1(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool, a2 *float32, b2 *float32, bStride2 int, k2 int)
 
 //go:noescape
 func rankDotsAVX512_4(u *float32, x *float32, a *float32, stride int, lines int)

@@ -33,6 +33,33 @@ func Tile(c []float32, ldc int, a, b []float32, bStride, mr, panels, k int, accu
 	active.tile(c, ldc, a, b, bStride, mr, panels, k, accumulate)
 }
 
+// Part is a range of a sum: A holds K·mr values and B panels of K·16, Stride values apart.
+type Part struct {
+	A, B      []float32
+	Stride, K int
+}
+
+// fits panics unless the slices hold the part.
+func (p Part) fits(mr, panels int) {
+	if p.K < 1 || len(p.A) < p.K*mr || len(p.B) < (panels-1)*p.Stride+p.K*PanelRows {
+		panic(fmt.Sprintf("kernel: part of k %d, stride %d with %d and %d values for %d rows of %d panels", p.K, p.Stride, len(p.A), len(p.B), mr, panels))
+	}
+}
+
+// TileThen is two calls of Tile, the second adding, whose sums stay in registers between. Both parts have k ≥ 1.
+func TileThen(c []float32, ldc, mr, panels int, accumulate bool, first, then Part) {
+	checkThen(c, ldc, mr, active.tileRows, panels, first, then)
+	active.tileThen(c, ldc, mr, panels, accumulate, first, then)
+}
+
+func checkThen(c []float32, ldc, mr, most, panels int, first, then Part) {
+	if mr < 1 || mr > most || panels < 1 || panels > TilePanels || len(c) < (mr-1)*ldc+panels*PanelRows {
+		panic(fmt.Sprintf("kernel.TileThen: mr %d, panels %d, ldc %d with %d values", mr, panels, ldc, len(c)))
+	}
+	first.fits(mr, panels)
+	then.fits(mr, panels)
+}
+
 // Pack interleaves rows: dst[kk·width + i] = alpha·src[i·rowStride + kk·kStride] for i < rows, kk < k, and zero
 // for rows ≤ i < width. It makes Tile's a (width = mr) and b (width = PanelRows) operands.
 func Pack(dst []float32, width int, src []float32, rowStride, kStride, rows, k int, alpha float32) {

@@ -4,8 +4,8 @@
 
 #include "textflag.h"
 
-// func tileAVX512_1x1(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool) 
-TEXT ·tileAVX512_1x1(SB), NOSPLIT, $0-49
+// func tileAVX512_1x1(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool, a2 *float32, b2 *float32, bStride2 int, k2 int) 
+TEXT ·tileAVX512_1x1(SB), NOSPLIT, $0-88
 	MOVQ c+0(FP), DI
 	MOVQ ldc+8(FP), R10
 	MOVQ a+16(FP), SI
@@ -49,12 +49,21 @@ single:
 	DECQ CX
 	JNE single
 store:
+	MOVQ k2+80(FP), CX
+	TESTQ CX, CX
+	JE write
+	MOVQ $0, k2+80(FP)
+	MOVQ a2+56(FP), SI
+	MOVQ b2+64(FP), BX
+	MOVQ bStride2+72(FP), R8
+	JMP start
+write:
 	VMOVUPS Z31, 0(DI)
 	VZEROUPPER
 	RET
 
-// func tileAVX512_1x2(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool) 
-TEXT ·tileAVX512_1x2(SB), NOSPLIT, $0-49
+// func tileAVX512_1x2(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool, a2 *float32, b2 *float32, bStride2 int, k2 int) 
+TEXT ·tileAVX512_1x2(SB), NOSPLIT, $0-88
 	MOVQ c+0(FP), DI
 	MOVQ ldc+8(FP), R10
 	MOVQ a+16(FP), SI
@@ -106,13 +115,22 @@ single:
 	DECQ CX
 	JNE single
 store:
+	MOVQ k2+80(FP), CX
+	TESTQ CX, CX
+	JE write
+	MOVQ $0, k2+80(FP)
+	MOVQ a2+56(FP), SI
+	MOVQ b2+64(FP), BX
+	MOVQ bStride2+72(FP), R8
+	JMP start
+write:
 	VMOVUPS Z30, 0(DI)
 	VMOVUPS Z31, 64(DI)
 	VZEROUPPER
 	RET
 
-// func tileAVX512_1x3(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool) 
-TEXT ·tileAVX512_1x3(SB), NOSPLIT, $0-49
+// func tileAVX512_1x3(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool, a2 *float32, b2 *float32, bStride2 int, k2 int) 
+TEXT ·tileAVX512_1x3(SB), NOSPLIT, $0-88
 	MOVQ c+0(FP), DI
 	MOVQ ldc+8(FP), R10
 	MOVQ a+16(FP), SI
@@ -172,14 +190,23 @@ single:
 	DECQ CX
 	JNE single
 store:
+	MOVQ k2+80(FP), CX
+	TESTQ CX, CX
+	JE write
+	MOVQ $0, k2+80(FP)
+	MOVQ a2+56(FP), SI
+	MOVQ b2+64(FP), BX
+	MOVQ bStride2+72(FP), R8
+	JMP start
+write:
 	VMOVUPS Z29, 0(DI)
 	VMOVUPS Z30, 64(DI)
 	VMOVUPS Z31, 128(DI)
 	VZEROUPPER
 	RET
 
-// func tileAVX512_2x1(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool) 
-TEXT ·tileAVX512_2x1(SB), NOSPLIT, $0-49
+// func tileAVX512_2x1(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool, a2 *float32, b2 *float32, bStride2 int, k2 int) 
+TEXT ·tileAVX512_2x1(SB), NOSPLIT, $0-88
 	MOVQ c+0(FP), DI
 	MOVQ ldc+8(FP), R10
 	MOVQ a+16(FP), SI
@@ -243,14 +270,23 @@ single:
 	DECQ CX
 	JNE single
 store:
+	MOVQ k2+80(FP), CX
+	TESTQ CX, CX
+	JE write
+	MOVQ $0, k2+80(FP)
+	MOVQ a2+56(FP), SI
+	MOVQ b2+64(FP), BX
+	MOVQ bStride2+72(FP), R8
+	JMP start
+write:
 	VMOVUPS Z30, 0(DI)
 	ADDQ R10, DI
 	VMOVUPS Z31, 0(DI)
 	VZEROUPPER
 	RET
 
-// func tileAVX512_2x2(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool) 
-TEXT ·tileAVX512_2x2(SB), NOSPLIT, $0-49
+// func tileAVX512_2x2(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool, a2 *float32, b2 *float32, bStride2 int, k2 int) 
+TEXT ·tileAVX512_2x2(SB), NOSPLIT, $0-88
 	MOVQ c+0(FP), DI
 	MOVQ ldc+8(FP), R10
 	MOVQ a+16(FP), SI
@@ -335,6 +371,15 @@ single:
 	DECQ CX
 	JNE single
 store:
+	MOVQ k2+80(FP), CX
+	TESTQ CX, CX
+	JE write
+	MOVQ $0, k2+80(FP)
+	MOVQ a2+56(FP), SI
+	MOVQ b2+64(FP), BX
+	MOVQ bStride2+72(FP), R8
+	JMP start
+write:
 	VMOVUPS Z28, 0(DI)
 	VMOVUPS Z29, 64(DI)
 	ADDQ R10, DI
@@ -343,8 +388,8 @@ store:
 	VZEROUPPER
 	RET
 
-// func tileAVX512_2x3(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool) 
-TEXT ·tileAVX512_2x3(SB), NOSPLIT, $0-49
+// func tileAVX512_2x3(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool, a2 *float32, b2 *float32, bStride2 int, k2 int) 
+TEXT ·tileAVX512_2x3(SB), NOSPLIT, $0-88
 	MOVQ c+0(FP), DI
 	MOVQ ldc+8(FP), R10
 	MOVQ a+16(FP), SI
@@ -450,6 +495,15 @@ single:
 	DECQ CX
 	JNE single
 store:
+	MOVQ k2+80(FP), CX
+	TESTQ CX, CX
+	JE write
+	MOVQ $0, k2+80(FP)
+	MOVQ a2+56(FP), SI
+	MOVQ b2+64(FP), BX
+	MOVQ bStride2+72(FP), R8
+	JMP start
+write:
 	VMOVUPS Z26, 0(DI)
 	VMOVUPS Z27, 64(DI)
 	VMOVUPS Z28, 128(DI)
@@ -460,8 +514,8 @@ store:
 	VZEROUPPER
 	RET
 
-// func tileAVX512_3x1(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool) 
-TEXT ·tileAVX512_3x1(SB), NOSPLIT, $0-49
+// func tileAVX512_3x1(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool, a2 *float32, b2 *float32, bStride2 int, k2 int) 
+TEXT ·tileAVX512_3x1(SB), NOSPLIT, $0-88
 	MOVQ c+0(FP), DI
 	MOVQ ldc+8(FP), R10
 	MOVQ a+16(FP), SI
@@ -540,6 +594,15 @@ single:
 	DECQ CX
 	JNE single
 store:
+	MOVQ k2+80(FP), CX
+	TESTQ CX, CX
+	JE write
+	MOVQ $0, k2+80(FP)
+	MOVQ a2+56(FP), SI
+	MOVQ b2+64(FP), BX
+	MOVQ bStride2+72(FP), R8
+	JMP start
+write:
 	VMOVUPS Z29, 0(DI)
 	ADDQ R10, DI
 	VMOVUPS Z30, 0(DI)
@@ -548,8 +611,8 @@ store:
 	VZEROUPPER
 	RET
 
-// func tileAVX512_3x2(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool) 
-TEXT ·tileAVX512_3x2(SB), NOSPLIT, $0-49
+// func tileAVX512_3x2(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool, a2 *float32, b2 *float32, bStride2 int, k2 int) 
+TEXT ·tileAVX512_3x2(SB), NOSPLIT, $0-88
 	MOVQ c+0(FP), DI
 	MOVQ ldc+8(FP), R10
 	MOVQ a+16(FP), SI
@@ -657,6 +720,15 @@ single:
 	DECQ CX
 	JNE single
 store:
+	MOVQ k2+80(FP), CX
+	TESTQ CX, CX
+	JE write
+	MOVQ $0, k2+80(FP)
+	MOVQ a2+56(FP), SI
+	MOVQ b2+64(FP), BX
+	MOVQ bStride2+72(FP), R8
+	JMP start
+write:
 	VMOVUPS Z26, 0(DI)
 	VMOVUPS Z27, 64(DI)
 	ADDQ R10, DI
@@ -668,8 +740,8 @@ store:
 	VZEROUPPER
 	RET
 
-// func tileAVX512_3x3(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool) 
-TEXT ·tileAVX512_3x3(SB), NOSPLIT, $0-49
+// func tileAVX512_3x3(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool, a2 *float32, b2 *float32, bStride2 int, k2 int) 
+TEXT ·tileAVX512_3x3(SB), NOSPLIT, $0-88
 	MOVQ c+0(FP), DI
 	MOVQ ldc+8(FP), R10
 	MOVQ a+16(FP), SI
@@ -806,6 +878,15 @@ single:
 	DECQ CX
 	JNE single
 store:
+	MOVQ k2+80(FP), CX
+	TESTQ CX, CX
+	JE write
+	MOVQ $0, k2+80(FP)
+	MOVQ a2+56(FP), SI
+	MOVQ b2+64(FP), BX
+	MOVQ bStride2+72(FP), R8
+	JMP start
+write:
 	VMOVUPS Z23, 0(DI)
 	VMOVUPS Z24, 64(DI)
 	VMOVUPS Z25, 128(DI)
@@ -820,8 +901,8 @@ store:
 	VZEROUPPER
 	RET
 
-// func tileAVX512_4x1(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool) 
-TEXT ·tileAVX512_4x1(SB), NOSPLIT, $0-49
+// func tileAVX512_4x1(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool, a2 *float32, b2 *float32, bStride2 int, k2 int) 
+TEXT ·tileAVX512_4x1(SB), NOSPLIT, $0-88
 	MOVQ c+0(FP), DI
 	MOVQ ldc+8(FP), R10
 	MOVQ a+16(FP), SI
@@ -915,6 +996,15 @@ single:
 	DECQ CX
 	JNE single
 store:
+	MOVQ k2+80(FP), CX
+	TESTQ CX, CX
+	JE write
+	MOVQ $0, k2+80(FP)
+	MOVQ a2+56(FP), SI
+	MOVQ b2+64(FP), BX
+	MOVQ bStride2+72(FP), R8
+	JMP start
+write:
 	VMOVUPS Z28, 0(DI)
 	ADDQ R10, DI
 	VMOVUPS Z29, 0(DI)
@@ -925,8 +1015,8 @@ store:
 	VZEROUPPER
 	RET
 
-// func tileAVX512_4x2(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool) 
-TEXT ·tileAVX512_4x2(SB), NOSPLIT, $0-49
+// func tileAVX512_4x2(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool, a2 *float32, b2 *float32, bStride2 int, k2 int) 
+TEXT ·tileAVX512_4x2(SB), NOSPLIT, $0-88
 	MOVQ c+0(FP), DI
 	MOVQ ldc+8(FP), R10
 	MOVQ a+16(FP), SI
@@ -1057,6 +1147,15 @@ single:
 	DECQ CX
 	JNE single
 store:
+	MOVQ k2+80(FP), CX
+	TESTQ CX, CX
+	JE write
+	MOVQ $0, k2+80(FP)
+	MOVQ a2+56(FP), SI
+	MOVQ b2+64(FP), BX
+	MOVQ bStride2+72(FP), R8
+	JMP start
+write:
 	VMOVUPS Z24, 0(DI)
 	VMOVUPS Z25, 64(DI)
 	ADDQ R10, DI
@@ -1071,8 +1170,8 @@ store:
 	VZEROUPPER
 	RET
 
-// func tileAVX512_4x3(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool) 
-TEXT ·tileAVX512_4x3(SB), NOSPLIT, $0-49
+// func tileAVX512_4x3(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool, a2 *float32, b2 *float32, bStride2 int, k2 int) 
+TEXT ·tileAVX512_4x3(SB), NOSPLIT, $0-88
 	MOVQ c+0(FP), DI
 	MOVQ ldc+8(FP), R10
 	MOVQ a+16(FP), SI
@@ -1240,6 +1339,15 @@ single:
 	DECQ CX
 	JNE single
 store:
+	MOVQ k2+80(FP), CX
+	TESTQ CX, CX
+	JE write
+	MOVQ $0, k2+80(FP)
+	MOVQ a2+56(FP), SI
+	MOVQ b2+64(FP), BX
+	MOVQ bStride2+72(FP), R8
+	JMP start
+write:
 	VMOVUPS Z20, 0(DI)
 	VMOVUPS Z21, 64(DI)
 	VMOVUPS Z22, 128(DI)
@@ -1258,8 +1366,8 @@ store:
 	VZEROUPPER
 	RET
 
-// func tileAVX512_5x1(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool) 
-TEXT ·tileAVX512_5x1(SB), NOSPLIT, $0-49
+// func tileAVX512_5x1(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool, a2 *float32, b2 *float32, bStride2 int, k2 int) 
+TEXT ·tileAVX512_5x1(SB), NOSPLIT, $0-88
 	MOVQ c+0(FP), DI
 	MOVQ ldc+8(FP), R10
 	MOVQ a+16(FP), SI
@@ -1368,6 +1476,15 @@ single:
 	DECQ CX
 	JNE single
 store:
+	MOVQ k2+80(FP), CX
+	TESTQ CX, CX
+	JE write
+	MOVQ $0, k2+80(FP)
+	MOVQ a2+56(FP), SI
+	MOVQ b2+64(FP), BX
+	MOVQ bStride2+72(FP), R8
+	JMP start
+write:
 	VMOVUPS Z27, 0(DI)
 	ADDQ R10, DI
 	VMOVUPS Z28, 0(DI)
@@ -1380,8 +1497,8 @@ store:
 	VZEROUPPER
 	RET
 
-// func tileAVX512_5x2(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool) 
-TEXT ·tileAVX512_5x2(SB), NOSPLIT, $0-49
+// func tileAVX512_5x2(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool, a2 *float32, b2 *float32, bStride2 int, k2 int) 
+TEXT ·tileAVX512_5x2(SB), NOSPLIT, $0-88
 	MOVQ c+0(FP), DI
 	MOVQ ldc+8(FP), R10
 	MOVQ a+16(FP), SI
@@ -1535,6 +1652,15 @@ single:
 	DECQ CX
 	JNE single
 store:
+	MOVQ k2+80(FP), CX
+	TESTQ CX, CX
+	JE write
+	MOVQ $0, k2+80(FP)
+	MOVQ a2+56(FP), SI
+	MOVQ b2+64(FP), BX
+	MOVQ bStride2+72(FP), R8
+	JMP start
+write:
 	VMOVUPS Z22, 0(DI)
 	VMOVUPS Z23, 64(DI)
 	ADDQ R10, DI
@@ -1552,8 +1678,8 @@ store:
 	VZEROUPPER
 	RET
 
-// func tileAVX512_5x3(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool) 
-TEXT ·tileAVX512_5x3(SB), NOSPLIT, $0-49
+// func tileAVX512_5x3(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool, a2 *float32, b2 *float32, bStride2 int, k2 int) 
+TEXT ·tileAVX512_5x3(SB), NOSPLIT, $0-88
 	MOVQ c+0(FP), DI
 	MOVQ ldc+8(FP), R10
 	MOVQ a+16(FP), SI
@@ -1752,6 +1878,15 @@ single:
 	DECQ CX
 	JNE single
 store:
+	MOVQ k2+80(FP), CX
+	TESTQ CX, CX
+	JE write
+	MOVQ $0, k2+80(FP)
+	MOVQ a2+56(FP), SI
+	MOVQ b2+64(FP), BX
+	MOVQ bStride2+72(FP), R8
+	JMP start
+write:
 	VMOVUPS Z17, 0(DI)
 	VMOVUPS Z18, 64(DI)
 	VMOVUPS Z19, 128(DI)
@@ -1774,8 +1909,8 @@ store:
 	VZEROUPPER
 	RET
 
-// func tileAVX512_6x1(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool) 
-TEXT ·tileAVX512_6x1(SB), NOSPLIT, $0-49
+// func tileAVX512_6x1(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool, a2 *float32, b2 *float32, bStride2 int, k2 int) 
+TEXT ·tileAVX512_6x1(SB), NOSPLIT, $0-88
 	MOVQ c+0(FP), DI
 	MOVQ ldc+8(FP), R10
 	MOVQ a+16(FP), SI
@@ -1899,6 +2034,15 @@ single:
 	DECQ CX
 	JNE single
 store:
+	MOVQ k2+80(FP), CX
+	TESTQ CX, CX
+	JE write
+	MOVQ $0, k2+80(FP)
+	MOVQ a2+56(FP), SI
+	MOVQ b2+64(FP), BX
+	MOVQ bStride2+72(FP), R8
+	JMP start
+write:
 	VMOVUPS Z26, 0(DI)
 	ADDQ R10, DI
 	VMOVUPS Z27, 0(DI)
@@ -1913,8 +2057,8 @@ store:
 	VZEROUPPER
 	RET
 
-// func tileAVX512_6x2(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool) 
-TEXT ·tileAVX512_6x2(SB), NOSPLIT, $0-49
+// func tileAVX512_6x2(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool, a2 *float32, b2 *float32, bStride2 int, k2 int) 
+TEXT ·tileAVX512_6x2(SB), NOSPLIT, $0-88
 	MOVQ c+0(FP), DI
 	MOVQ ldc+8(FP), R10
 	MOVQ a+16(FP), SI
@@ -2091,6 +2235,15 @@ single:
 	DECQ CX
 	JNE single
 store:
+	MOVQ k2+80(FP), CX
+	TESTQ CX, CX
+	JE write
+	MOVQ $0, k2+80(FP)
+	MOVQ a2+56(FP), SI
+	MOVQ b2+64(FP), BX
+	MOVQ bStride2+72(FP), R8
+	JMP start
+write:
 	VMOVUPS Z20, 0(DI)
 	VMOVUPS Z21, 64(DI)
 	ADDQ R10, DI
@@ -2111,8 +2264,8 @@ store:
 	VZEROUPPER
 	RET
 
-// func tileAVX512_6x3(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool) 
-TEXT ·tileAVX512_6x3(SB), NOSPLIT, $0-49
+// func tileAVX512_6x3(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool, a2 *float32, b2 *float32, bStride2 int, k2 int) 
+TEXT ·tileAVX512_6x3(SB), NOSPLIT, $0-88
 	MOVQ c+0(FP), DI
 	MOVQ ldc+8(FP), R10
 	MOVQ a+16(FP), SI
@@ -2342,6 +2495,15 @@ single:
 	DECQ CX
 	JNE single
 store:
+	MOVQ k2+80(FP), CX
+	TESTQ CX, CX
+	JE write
+	MOVQ $0, k2+80(FP)
+	MOVQ a2+56(FP), SI
+	MOVQ b2+64(FP), BX
+	MOVQ bStride2+72(FP), R8
+	JMP start
+write:
 	VMOVUPS Z14, 0(DI)
 	VMOVUPS Z15, 64(DI)
 	VMOVUPS Z16, 128(DI)
@@ -2368,8 +2530,8 @@ store:
 	VZEROUPPER
 	RET
 
-// func tileAVX512_7x1(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool) 
-TEXT ·tileAVX512_7x1(SB), NOSPLIT, $0-49
+// func tileAVX512_7x1(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool, a2 *float32, b2 *float32, bStride2 int, k2 int) 
+TEXT ·tileAVX512_7x1(SB), NOSPLIT, $0-88
 	MOVQ c+0(FP), DI
 	MOVQ ldc+8(FP), R10
 	MOVQ a+16(FP), SI
@@ -2508,6 +2670,15 @@ single:
 	DECQ CX
 	JNE single
 store:
+	MOVQ k2+80(FP), CX
+	TESTQ CX, CX
+	JE write
+	MOVQ $0, k2+80(FP)
+	MOVQ a2+56(FP), SI
+	MOVQ b2+64(FP), BX
+	MOVQ bStride2+72(FP), R8
+	JMP start
+write:
 	VMOVUPS Z25, 0(DI)
 	ADDQ R10, DI
 	VMOVUPS Z26, 0(DI)
@@ -2524,8 +2695,8 @@ store:
 	VZEROUPPER
 	RET
 
-// func tileAVX512_7x2(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool) 
-TEXT ·tileAVX512_7x2(SB), NOSPLIT, $0-49
+// func tileAVX512_7x2(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool, a2 *float32, b2 *float32, bStride2 int, k2 int) 
+TEXT ·tileAVX512_7x2(SB), NOSPLIT, $0-88
 	MOVQ c+0(FP), DI
 	MOVQ ldc+8(FP), R10
 	MOVQ a+16(FP), SI
@@ -2725,6 +2896,15 @@ single:
 	DECQ CX
 	JNE single
 store:
+	MOVQ k2+80(FP), CX
+	TESTQ CX, CX
+	JE write
+	MOVQ $0, k2+80(FP)
+	MOVQ a2+56(FP), SI
+	MOVQ b2+64(FP), BX
+	MOVQ bStride2+72(FP), R8
+	JMP start
+write:
 	VMOVUPS Z18, 0(DI)
 	VMOVUPS Z19, 64(DI)
 	ADDQ R10, DI
@@ -2748,8 +2928,8 @@ store:
 	VZEROUPPER
 	RET
 
-// func tileAVX512_7x3(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool) 
-TEXT ·tileAVX512_7x3(SB), NOSPLIT, $0-49
+// func tileAVX512_7x3(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool, a2 *float32, b2 *float32, bStride2 int, k2 int) 
+TEXT ·tileAVX512_7x3(SB), NOSPLIT, $0-88
 	MOVQ c+0(FP), DI
 	MOVQ ldc+8(FP), R10
 	MOVQ a+16(FP), SI
@@ -3010,6 +3190,15 @@ single:
 	DECQ CX
 	JNE single
 store:
+	MOVQ k2+80(FP), CX
+	TESTQ CX, CX
+	JE write
+	MOVQ $0, k2+80(FP)
+	MOVQ a2+56(FP), SI
+	MOVQ b2+64(FP), BX
+	MOVQ bStride2+72(FP), R8
+	JMP start
+write:
 	VMOVUPS Z11, 0(DI)
 	VMOVUPS Z12, 64(DI)
 	VMOVUPS Z13, 128(DI)
@@ -3040,8 +3229,8 @@ store:
 	VZEROUPPER
 	RET
 
-// func tileAVX512_8x1(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool) 
-TEXT ·tileAVX512_8x1(SB), NOSPLIT, $0-49
+// func tileAVX512_8x1(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool, a2 *float32, b2 *float32, bStride2 int, k2 int) 
+TEXT ·tileAVX512_8x1(SB), NOSPLIT, $0-88
 	MOVQ c+0(FP), DI
 	MOVQ ldc+8(FP), R10
 	MOVQ a+16(FP), SI
@@ -3195,6 +3384,15 @@ single:
 	DECQ CX
 	JNE single
 store:
+	MOVQ k2+80(FP), CX
+	TESTQ CX, CX
+	JE write
+	MOVQ $0, k2+80(FP)
+	MOVQ a2+56(FP), SI
+	MOVQ b2+64(FP), BX
+	MOVQ bStride2+72(FP), R8
+	JMP start
+write:
 	VMOVUPS Z24, 0(DI)
 	ADDQ R10, DI
 	VMOVUPS Z25, 0(DI)
@@ -3213,8 +3411,8 @@ store:
 	VZEROUPPER
 	RET
 
-// func tileAVX512_8x2(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool) 
-TEXT ·tileAVX512_8x2(SB), NOSPLIT, $0-49
+// func tileAVX512_8x2(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool, a2 *float32, b2 *float32, bStride2 int, k2 int) 
+TEXT ·tileAVX512_8x2(SB), NOSPLIT, $0-88
 	MOVQ c+0(FP), DI
 	MOVQ ldc+8(FP), R10
 	MOVQ a+16(FP), SI
@@ -3437,6 +3635,15 @@ single:
 	DECQ CX
 	JNE single
 store:
+	MOVQ k2+80(FP), CX
+	TESTQ CX, CX
+	JE write
+	MOVQ $0, k2+80(FP)
+	MOVQ a2+56(FP), SI
+	MOVQ b2+64(FP), BX
+	MOVQ bStride2+72(FP), R8
+	JMP start
+write:
 	VMOVUPS Z16, 0(DI)
 	VMOVUPS Z17, 64(DI)
 	ADDQ R10, DI
@@ -3463,8 +3670,8 @@ store:
 	VZEROUPPER
 	RET
 
-// func tileAVX512_8x3(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool) 
-TEXT ·tileAVX512_8x3(SB), NOSPLIT, $0-49
+// func tileAVX512_8x3(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool, a2 *float32, b2 *float32, bStride2 int, k2 int) 
+TEXT ·tileAVX512_8x3(SB), NOSPLIT, $0-88
 	MOVQ c+0(FP), DI
 	MOVQ ldc+8(FP), R10
 	MOVQ a+16(FP), SI
@@ -3756,6 +3963,15 @@ single:
 	DECQ CX
 	JNE single
 store:
+	MOVQ k2+80(FP), CX
+	TESTQ CX, CX
+	JE write
+	MOVQ $0, k2+80(FP)
+	MOVQ a2+56(FP), SI
+	MOVQ b2+64(FP), BX
+	MOVQ bStride2+72(FP), R8
+	JMP start
+write:
 	VMOVUPS Z8, 0(DI)
 	VMOVUPS Z9, 64(DI)
 	VMOVUPS Z10, 128(DI)
@@ -3790,8 +4006,8 @@ store:
 	VZEROUPPER
 	RET
 
-// func tileAVX2_1x1(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool) 
-TEXT ·tileAVX2_1x1(SB), NOSPLIT, $0-49
+// func tileAVX2_1x1(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool, a2 *float32, b2 *float32, bStride2 int, k2 int) 
+TEXT ·tileAVX2_1x1(SB), NOSPLIT, $0-88
 	MOVQ c+0(FP), DI
 	MOVQ ldc+8(FP), R10
 	MOVQ a+16(FP), SI
@@ -3842,13 +4058,22 @@ single:
 	DECQ CX
 	JNE single
 store:
+	MOVQ k2+80(FP), CX
+	TESTQ CX, CX
+	JE write
+	MOVQ $0, k2+80(FP)
+	MOVQ a2+56(FP), SI
+	MOVQ b2+64(FP), BX
+	MOVQ bStride2+72(FP), R8
+	JMP start
+write:
 	VMOVUPS Y14, 0(DI)
 	VMOVUPS Y15, 32(DI)
 	VZEROUPPER
 	RET
 
-// func tileAVX2_1x2(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool) 
-TEXT ·tileAVX2_1x2(SB), NOSPLIT, $0-49
+// func tileAVX2_1x2(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool, a2 *float32, b2 *float32, bStride2 int, k2 int) 
+TEXT ·tileAVX2_1x2(SB), NOSPLIT, $0-88
 	MOVQ c+0(FP), DI
 	MOVQ ldc+8(FP), R10
 	MOVQ a+16(FP), SI
@@ -3914,6 +4139,15 @@ single:
 	DECQ CX
 	JNE single
 store:
+	MOVQ k2+80(FP), CX
+	TESTQ CX, CX
+	JE write
+	MOVQ $0, k2+80(FP)
+	MOVQ a2+56(FP), SI
+	MOVQ b2+64(FP), BX
+	MOVQ bStride2+72(FP), R8
+	JMP start
+write:
 	VMOVUPS Y12, 0(DI)
 	VMOVUPS Y13, 32(DI)
 	VMOVUPS Y14, 64(DI)
@@ -3921,8 +4155,8 @@ store:
 	VZEROUPPER
 	RET
 
-// func tileAVX2_1x3(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool) 
-TEXT ·tileAVX2_1x3(SB), NOSPLIT, $0-49
+// func tileAVX2_1x3(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool, a2 *float32, b2 *float32, bStride2 int, k2 int) 
+TEXT ·tileAVX2_1x3(SB), NOSPLIT, $0-88
 	MOVQ c+0(FP), DI
 	MOVQ ldc+8(FP), R10
 	MOVQ a+16(FP), SI
@@ -4003,6 +4237,15 @@ single:
 	DECQ CX
 	JNE single
 store:
+	MOVQ k2+80(FP), CX
+	TESTQ CX, CX
+	JE write
+	MOVQ $0, k2+80(FP)
+	MOVQ a2+56(FP), SI
+	MOVQ b2+64(FP), BX
+	MOVQ bStride2+72(FP), R8
+	JMP start
+write:
 	VMOVUPS Y10, 0(DI)
 	VMOVUPS Y11, 32(DI)
 	VMOVUPS Y12, 64(DI)
@@ -4012,8 +4255,8 @@ store:
 	VZEROUPPER
 	RET
 
-// func tileAVX2_2x1(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool) 
-TEXT ·tileAVX2_2x1(SB), NOSPLIT, $0-49
+// func tileAVX2_2x1(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool, a2 *float32, b2 *float32, bStride2 int, k2 int) 
+TEXT ·tileAVX2_2x1(SB), NOSPLIT, $0-88
 	MOVQ c+0(FP), DI
 	MOVQ ldc+8(FP), R10
 	MOVQ a+16(FP), SI
@@ -4096,6 +4339,15 @@ single:
 	DECQ CX
 	JNE single
 store:
+	MOVQ k2+80(FP), CX
+	TESTQ CX, CX
+	JE write
+	MOVQ $0, k2+80(FP)
+	MOVQ a2+56(FP), SI
+	MOVQ b2+64(FP), BX
+	MOVQ bStride2+72(FP), R8
+	JMP start
+write:
 	VMOVUPS Y12, 0(DI)
 	VMOVUPS Y13, 32(DI)
 	ADDQ R10, DI
@@ -4104,8 +4356,8 @@ store:
 	VZEROUPPER
 	RET
 
-// func tileAVX2_2x2(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool) 
-TEXT ·tileAVX2_2x2(SB), NOSPLIT, $0-49
+// func tileAVX2_2x2(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool, a2 *float32, b2 *float32, bStride2 int, k2 int) 
+TEXT ·tileAVX2_2x2(SB), NOSPLIT, $0-88
 	MOVQ c+0(FP), DI
 	MOVQ ldc+8(FP), R10
 	MOVQ a+16(FP), SI
@@ -4228,6 +4480,15 @@ single:
 	DECQ CX
 	JNE single
 store:
+	MOVQ k2+80(FP), CX
+	TESTQ CX, CX
+	JE write
+	MOVQ $0, k2+80(FP)
+	MOVQ a2+56(FP), SI
+	MOVQ b2+64(FP), BX
+	MOVQ bStride2+72(FP), R8
+	JMP start
+write:
 	VMOVUPS Y8, 0(DI)
 	VMOVUPS Y9, 32(DI)
 	VMOVUPS Y10, 64(DI)
@@ -4240,8 +4501,8 @@ store:
 	VZEROUPPER
 	RET
 
-// func tileAVX2_2x3(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool) 
-TEXT ·tileAVX2_2x3(SB), NOSPLIT, $0-49
+// func tileAVX2_2x3(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool, a2 *float32, b2 *float32, bStride2 int, k2 int) 
+TEXT ·tileAVX2_2x3(SB), NOSPLIT, $0-88
 	MOVQ c+0(FP), DI
 	MOVQ ldc+8(FP), R10
 	MOVQ a+16(FP), SI
@@ -4404,6 +4665,15 @@ single:
 	DECQ CX
 	JNE single
 store:
+	MOVQ k2+80(FP), CX
+	TESTQ CX, CX
+	JE write
+	MOVQ $0, k2+80(FP)
+	MOVQ a2+56(FP), SI
+	MOVQ b2+64(FP), BX
+	MOVQ bStride2+72(FP), R8
+	JMP start
+write:
 	VMOVUPS Y4, 0(DI)
 	VMOVUPS Y5, 32(DI)
 	VMOVUPS Y6, 64(DI)
@@ -4420,8 +4690,8 @@ store:
 	VZEROUPPER
 	RET
 
-// func tileAVX2_3x1(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool) 
-TEXT ·tileAVX2_3x1(SB), NOSPLIT, $0-49
+// func tileAVX2_3x1(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool, a2 *float32, b2 *float32, bStride2 int, k2 int) 
+TEXT ·tileAVX2_3x1(SB), NOSPLIT, $0-88
 	MOVQ c+0(FP), DI
 	MOVQ ldc+8(FP), R10
 	MOVQ a+16(FP), SI
@@ -4526,6 +4796,15 @@ single:
 	DECQ CX
 	JNE single
 store:
+	MOVQ k2+80(FP), CX
+	TESTQ CX, CX
+	JE write
+	MOVQ $0, k2+80(FP)
+	MOVQ a2+56(FP), SI
+	MOVQ b2+64(FP), BX
+	MOVQ bStride2+72(FP), R8
+	JMP start
+write:
 	VMOVUPS Y10, 0(DI)
 	VMOVUPS Y11, 32(DI)
 	ADDQ R10, DI
@@ -4537,8 +4816,8 @@ store:
 	VZEROUPPER
 	RET
 
-// func tileAVX2_4x1(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool) 
-TEXT ·tileAVX2_4x1(SB), NOSPLIT, $0-49
+// func tileAVX2_4x1(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool, a2 *float32, b2 *float32, bStride2 int, k2 int) 
+TEXT ·tileAVX2_4x1(SB), NOSPLIT, $0-88
 	MOVQ c+0(FP), DI
 	MOVQ ldc+8(FP), R10
 	MOVQ a+16(FP), SI
@@ -4665,6 +4944,15 @@ single:
 	DECQ CX
 	JNE single
 store:
+	MOVQ k2+80(FP), CX
+	TESTQ CX, CX
+	JE write
+	MOVQ $0, k2+80(FP)
+	MOVQ a2+56(FP), SI
+	MOVQ b2+64(FP), BX
+	MOVQ bStride2+72(FP), R8
+	JMP start
+write:
 	VMOVUPS Y8, 0(DI)
 	VMOVUPS Y9, 32(DI)
 	ADDQ R10, DI
@@ -4679,8 +4967,8 @@ store:
 	VZEROUPPER
 	RET
 
-// func tileAVX2_5x1(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool) 
-TEXT ·tileAVX2_5x1(SB), NOSPLIT, $0-49
+// func tileAVX2_5x1(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool, a2 *float32, b2 *float32, bStride2 int, k2 int) 
+TEXT ·tileAVX2_5x1(SB), NOSPLIT, $0-88
 	MOVQ c+0(FP), DI
 	MOVQ ldc+8(FP), R10
 	MOVQ a+16(FP), SI
@@ -4829,6 +5117,15 @@ single:
 	DECQ CX
 	JNE single
 store:
+	MOVQ k2+80(FP), CX
+	TESTQ CX, CX
+	JE write
+	MOVQ $0, k2+80(FP)
+	MOVQ a2+56(FP), SI
+	MOVQ b2+64(FP), BX
+	MOVQ bStride2+72(FP), R8
+	JMP start
+write:
 	VMOVUPS Y6, 0(DI)
 	VMOVUPS Y7, 32(DI)
 	ADDQ R10, DI
@@ -4846,8 +5143,8 @@ store:
 	VZEROUPPER
 	RET
 
-// func tileAVX2_6x1(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool) 
-TEXT ·tileAVX2_6x1(SB), NOSPLIT, $0-49
+// func tileAVX2_6x1(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool, a2 *float32, b2 *float32, bStride2 int, k2 int) 
+TEXT ·tileAVX2_6x1(SB), NOSPLIT, $0-88
 	MOVQ c+0(FP), DI
 	MOVQ ldc+8(FP), R10
 	MOVQ a+16(FP), SI
@@ -5018,6 +5315,15 @@ single:
 	DECQ CX
 	JNE single
 store:
+	MOVQ k2+80(FP), CX
+	TESTQ CX, CX
+	JE write
+	MOVQ $0, k2+80(FP)
+	MOVQ a2+56(FP), SI
+	MOVQ b2+64(FP), BX
+	MOVQ bStride2+72(FP), R8
+	JMP start
+write:
 	VMOVUPS Y4, 0(DI)
 	VMOVUPS Y5, 32(DI)
 	ADDQ R10, DI

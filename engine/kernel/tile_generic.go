@@ -21,6 +21,11 @@ func tileGeneric(c []float32, ldc int, a, b []float32, bStride, mr, panels, k in
 	}
 }
 
+func tileThenGeneric(c []float32, ldc, mr, panels int, accumulate bool, first, then Part) {
+	tileGeneric(c, ldc, first.A, first.B, first.Stride, mr, panels, first.K, accumulate)
+	tileGeneric(c, ldc, then.A, then.B, then.Stride, mr, panels, then.K, true)
+}
+
 func packGeneric(dst []float32, width int, src []float32, rowStride, rows, k int) {
 	dst = dst[:k*width]
 	for i := range width {

@@ -62,6 +62,23 @@ func ScaleMul(y, x, w []float32, s float32) {
 	active.scaleMul(y, x, w, s)
 }
 
+// DotMul is Σ a[i]·b[i]·c[i] in f32, with a fixed order of summation for each length.
+func DotMul(a, b, c []float32) float32 {
+	sameLength("DotMul", len(a), len(b), len(c))
+	return active.dotMul(a, b, c)
+}
+
+// NormBackward computes dx = dy·s·w − k·x, RMSNorm's gradient with s = 1/√(mean x² + ε) and
+// k = s³·DotMul(dy, w, x)/n, or adds it to dx. dx may be dy.
+func NormBackward(dx, dy, x, w []float32, s, k float32, add bool) {
+	sameLength("NormBackward", len(dx), len(dy), len(x), len(w))
+	if add {
+		active.normAdd(dx, dy, x, w, s, k)
+	} else {
+		active.normBack(dx, dy, x, w, s, k)
+	}
+}
+
 // SoftmaxInPlace replaces x by exp(x−max)/sum and returns both, so that log-probabilities follow as
 // x − max − log(sum). A row of nothing but −Inf, or one with a NaN or +Inf, becomes NaN.
 func SoftmaxInPlace(x []float32) (max, sum float32) {
@@ -80,8 +97,8 @@ func LogSumExp(x []float32) float32 {
 	return float32(float64(max) + math.Log(float64(active.sumExp(x, max))))
 }
 
-// ExpInPlace replaces x by exp(x), accurate to 2 units in the last place.
-func ExpInPlace(x []float32) { active.expShift(x, x, 0) }
+// ExpInPlace replaces x by exp(x−shift), accurate to 2 units in the last place of that difference's exponential.
+func ExpInPlace(x []float32, shift float32) { active.expShift(x, x, shift) }
 
 // SiLUMul computes y = silu(gate)·up with silu(x) = x/(1+exp(−x)). y may be gate or up.
 func SiLUMul(y, gate, up []float32) {

@@ -7,17 +7,18 @@ import "math"
 var generic = implementation{
 	name: "generic",
 	dot:  dotGeneric, sum: sumGeneric, axpy: axpyGeneric, add: addGeneric, scale: scaleGeneric,
-	mul: mulGeneric, mulAdd: mulAddGeneric, scaleMul: scaleMulGeneric, max: maxGeneric,
+	mul: mulGeneric, mulAdd: mulAddGeneric, scaleMul: scaleMulGeneric,
+	dotMul: dotMulGeneric, normBack: normBackGeneric, normAdd: normAddGeneric, max: maxGeneric,
 	expShift: expShiftGeneric, sumExp: sumExpGeneric,
 	siluMul: siluMulGeneric, siluBack: siluBackGeneric, geluMul: geluMulGeneric, geluBack: geluBackGeneric,
-	adamW: adamWGeneric, tileRows: 4, tile: tileGeneric, pack: packGeneric, columns: columnsGeneric, transpose: transposeGeneric, turn: turnGeneric,
+	adamW: adamWGeneric, tileRows: 4, tile: tileGeneric, tileThen: tileThenGeneric, pack: packGeneric, columns: columnsGeneric, transpose: transposeGeneric, turn: turnGeneric,
 	expandQ41: expandQ41Generic, expandQ40: expandQ40Generic, expandQ80: expandQ80Generic,
 	expandF16: expandF16Generic, expandB16: expandB16Generic,
 	rowQ41: rowQ41Generic, rowQ40: rowQ40Generic, rowQ80: rowQ80Generic, rowF16: rowF16Generic, rowB16: rowB16Generic,
 	dotRows: dotRowsGeneric, addRows: addRowsGeneric, rankDots: rankDotsGeneric,
 	quantise: quantiseGeneric, quantisePairs: quantisePairsGeneric,
 	fixedQ41: fixedQ41Generic, fixedQ40: fixedQ40Generic, fixedQ80: fixedQ80Generic,
-	bf16Rows: 4, tileBF16: tileBF16Generic, packBF16: packBF16Generic, columnsBF16: columnsBF16Generic,
+	bf16Rows: 4, tileBF16: tileBF16Generic, thenBF16: thenBF16Generic, packBF16: packBF16Generic, columnsBF16: columnsBF16Generic,
 	rowPairsF32: rowPairsF32Generic, rowPairsF16: rowPairsF16Generic, rowPairsB16: rowPairsB16Generic,
 	narrowBF16: narrowBF16Generic, widenBF16: widenBF16Generic,
 }
@@ -79,6 +80,27 @@ func mulAddGeneric(y, a, b []float32) {
 func scaleMulGeneric(y, x, w []float32, s float32) {
 	for i, v := range x {
 		y[i] = float32(v*s) * w[i]
+	}
+}
+
+func dotMulGeneric(a, b, c []float32) float32 {
+	b, c = b[:len(a)], c[:len(a)]
+	var s [4]float32
+	for i, v := range a {
+		s[i%4] += float32(float32(v*b[i]) * c[i])
+	}
+	return (s[0] + s[1]) + (s[2] + s[3])
+}
+
+func normBackGeneric(dx, dy, x, w []float32, s, k float32) {
+	for i, v := range dy {
+		dx[i] = float32(float32(v*s)*w[i]) - float32(k*x[i])
+	}
+}
+
+func normAddGeneric(dx, dy, x, w []float32, s, k float32) {
+	for i, v := range dy {
+		dx[i] += float32(float32(v*s)*w[i]) - float32(k*x[i])
 	}
 }
 

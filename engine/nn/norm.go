@@ -16,22 +16,27 @@ type RMSNorm struct {
 
 // Forward writes y for x, both n rows of len(W).
 func (m *RMSNorm) Forward(c *Call, y, x []float32) {
-	d := len(m.W.W)
+	mark := c.WS.Mark()
+	defer c.WS.Release(mark)
+	d, w := len(m.W.W), m.weight(c)
 	c.rows(len(x)/d, func(lo, hi int) {
 		for r := lo; r < hi; r++ {
-			xr, yr := x[r*d:(r+1)*d], y[r*d:(r+1)*d]
-			s := m.scale(xr)
-			if m.Offset == 0 {
-				for i, w := range m.W.W {
-					yr[i] = xr[i] * s * w
-				}
-				continue
-			}
-			for i, w := range m.W.W {
-				yr[i] = xr[i] * s * (w + m.Offset)
-			}
+			xr := x[r*d : (r+1)*d]
+			kernel.ScaleMul(y[r*d:(r+1)*d], xr, w, m.scale(xr))
 		}
 	})
+}
+
+// weight is W + Offset.
+func (m *RMSNorm) weight(c *Call) []float32 {
+	if m.Offset == 0 {
+		return m.W.W
+	}
+	w := c.WS.F32(len(m.W.W))
+	for i, v := range m.W.W {
+		w[i] = v + m.Offset
+	}
+	return w
 }
 
 // scale is 1/√(mean(x²)+Eps) of one row.
@@ -42,31 +47,23 @@ func (m *RMSNorm) scale(x []float32) float32 {
 // Backward takes dy and the forward pass's x, accumulates the gradient of W where it trains, and writes dx, or
 // adds to it. With s the row's scale and g = dy·(W+Offset): dx = s·g − x·s³·mean(g·x). dx may be dy.
 func (m *RMSNorm) Backward(c *Call, dx, dy, x []float32, add bool) {
-	d := len(m.W.W)
+	mark := c.WS.Mark()
+	defer c.WS.Release(mark)
+	d, w := len(m.W.W), m.weight(c)
 	if gw := c.Grads.of(m.W); gw != nil {
+		t := c.WS.F32(d)
 		for r := range len(x) / d {
-			xr, s := x[r*d:(r+1)*d], m.scale(x[r*d:(r+1)*d])
-			for i, v := range dy[r*d : (r+1)*d] {
-				gw[i] += v * xr[i] * s
-			}
+			xr := x[r*d : (r+1)*d]
+			kernel.ScaleMul(t, xr, dy[r*d:(r+1)*d], m.scale(xr))
+			kernel.Add(gw, t)
 		}
 	}
 	c.rows(len(x)/d, func(lo, hi int) {
 		for r := lo; r < hi; r++ {
-			xr, dyr, dxr := x[r*d:(r+1)*d], dy[r*d:(r+1)*d], dx[r*d:(r+1)*d]
+			xr, dyr := x[r*d:(r+1)*d], dy[r*d:(r+1)*d]
 			s := m.scale(xr)
-			var dot float32
-			for i, w := range m.W.W {
-				dot += dyr[i] * (w + m.Offset) * xr[i]
-			}
-			k := s * s * s * dot / float32(d)
-			for i, w := range m.W.W {
-				v := s*dyr[i]*(w+m.Offset) - k*xr[i]
-				if add {
-					v += dxr[i]
-				}
-				dxr[i] = v
-			}
+			k := s * s * s * kernel.DotMul(dyr, w, xr) / float32(d)
+			kernel.NormBackward(dx[r*d:(r+1)*d], dyr, xr, w, s, k, add)
 		}
 	})
 }

@@ -34,15 +34,15 @@ type lowPart struct {
 	scale  float32 // of the tail
 	uScale float32 // of u itself
 	steps  int     // of the tail
-	whole  int     // steps of the sums of u
-	k      int     // elements of those
+	k      int     // length of the sums of u
 	a, b   []float32
 	ars    int // element (k, j) of u's right operand is a[k·ars + j·acs], of the tail's b[k·brs + j·bcs]
 	acs    int
 	brs    int
 	bcs    int
 	u      []float32 // (M, r)
-	inner  []float32 // panels of a
+	inner  []float32 // panels of a, whole steps deep, behind those of the lows before
+	panel  int       // the first of those
 	right  []float32 // panels of b
 	tail   []float32 // scaled u, packed as activations
 }
@@ -69,7 +69,7 @@ func Project(prec Precision, p *Pool, ws *Workspace, x []float32, M int, ps []Pr
 				a: l.A, ars: 1, acs: k, b: l.B, brs: 1, bcs: l.R})
 		}
 	}
-	p.Run(2*len(c.lows), c.layLow)
+	c.layLows(p, ws, k)
 	c.steps = c.stepsOf(k)
 	c.pack(p, ws)
 	low := 0
@@ -113,19 +113,31 @@ func ProjectBack(prec Precision, p *Pool, ws *Workspace, dx, dy []float32, M int
 	c.setBack(prec, dx, dy, M, w, 0, w.Rows, add)
 	c.addLow(ws, lowPart{r: l.R, n: w.Cols, scale: 1, uScale: l.Scale, k: w.Rows, u: du,
 		a: l.B, ars: l.R, acs: 1, b: l.A, brs: w.Cols, bcs: 1})
-	p.Run(2, c.layLow)
+	c.layLows(p, ws, w.Rows)
 	c.low = &c.lows[0]
 	c.runBack(p, ws)
 	ws.Release(mark)
 }
 
-// addLow appends l with its scratch.
+// panels is how many panels of 16 columns the values of n columns take.
+func panels(n int) int { return (n + panelRows - 1) / panelRows }
+
+// addLow appends l with scratch for its tail.
 func (c *product) addLow(ws *Workspace, l lowPart) {
-	l.steps, l.whole = c.stepsOf(l.r), c.stepsOf(l.k)
-	whole := func(n int) int { return (n + panelRows - 1) / panelRows * panelRows }
-	l.inner, l.right = ws.F32(whole(l.r)*l.whole), ws.F32(whole(l.n)*l.steps)
-	l.tail = ws.F32(c.m * l.steps)
+	l.steps, l.panel = c.stepsOf(l.r), c.lowPanels
+	l.right, l.tail = ws.F32(panels(l.n)*panelRows*l.steps), ws.F32(c.m*l.steps)
 	c.lows = append(c.lows, l)
+	c.lowPanels += panels(l.r)
+}
+
+// layLows brings the right operands of the lows into panels, those of their inner products side by side.
+func (c *product) layLows(p *Pool, ws *Workspace, k int) {
+	c.whole = c.stepsOf(k)
+	c.lowRight = ws.F32(c.lowPanels * panelRows * c.whole)
+	for i := range c.lows {
+		c.lows[i].inner = c.lowRight[c.lows[i].panel*panelRows*c.whole:]
+	}
+	p.Run(2*len(c.lows), c.layLow)
 }
 
 // doLayLow brings one of a low part's right operands into panels.
@@ -151,32 +163,52 @@ func (c *product) lay(dst, b []float32, brs, bcs, k, n int) {
 	}
 }
 
-// inner computes rows [i,i+rows) of u from their packed activations a, or adds the sums over this part of k, and
-// packs them once the sums are whole. edge is a tile of scratch.
-func (c *product) inner(l *lowPart, i, rows int, a, edge []float32) {
-	r, add := l.r, c.before > 0
-	for j := 0; j < r; j += groupCols {
-		n := min(r-j, groupCols)
-		for t := 0; t < rows && add; t++ {
-			copy(edge[t*groupCols:], l.u[(i+t)*r+j:(i+t)*r+j+n])
+// inner computes rows [i,i+rows) of every u from their packed activations a, or adds the sums over this part of k, and
+// packs them once the sums are whole. edge is a tile of scratch, as wide as a group.
+func (c *product) inner(i, rows int, a, edge []float32) {
+	add := c.before > 0
+	for p := 0; p < c.lowPanels; p += kernel.TilePanels {
+		n := min(c.lowPanels-p, kernel.TilePanels)
+		if add {
+			c.eachU(i, rows, p, n, func(u, edge []float32) { copy(edge, u) }, edge)
 		}
-		b := l.inner[j*l.whole+c.before*panelRows:]
-		c.multiply(edge, groupCols, a, b, l.whole*panelRows, rows, (n+panelRows-1)/panelRows, c.steps, add)
-		for t := range rows {
-			copy(l.u[(i+t)*r+j:(i+t)*r+j+n], edge[t*groupCols:])
+		c.multiply(edge, groupCols, a, c.lowRight[(p*c.whole+c.before)*panelRows:], c.whole*panelRows, rows, n, c.steps, add)
+		c.eachU(i, rows, p, n, func(u, edge []float32) { copy(u, edge) }, edge)
+	}
+	for l := range c.lows {
+		if c.left == 0 {
+			c.lows[l].packTail(c.prec, i, rows)
 		}
 	}
-	if c.left > 0 {
-		return
+}
+
+// eachU calls f with the parts of rows [i,i+rows) of every u that panels [p,p+n) hold, and their places in edge.
+func (c *product) eachU(i, rows, p, n int, f func(u, edge []float32), edge []float32) {
+	for l := range c.lows {
+		low := &c.lows[l]
+		from := max(p, low.panel)
+		lo, hi := (from-low.panel)*panelRows, min((p+n-low.panel)*panelRows, low.r)
+		for t := 0; t < rows && lo < hi; t++ {
+			f(low.u[(i+t)*low.r+lo:(i+t)*low.r+hi], edge[t*groupCols+(from-p)*panelRows:])
+		}
 	}
-	u := l.u[i*r : (i+rows)*r]
+}
+
+// packTail packs rows [i,i+rows) of u, times the scales, as the activations of what follows the sums over k.
+func (l *lowPart) packTail(prec Precision, i, rows int) {
+	u := l.u[i*l.r : (i+rows)*l.r]
 	if l.uScale != 1 {
 		kernel.Scale(u, l.uScale)
 	}
 	tail := l.tail[i*l.steps : (i+rows)*l.steps]
-	if c.prec == Half {
-		kernel.PackBF16(tail, rows, u, r, 1, rows, r, l.scale)
+	if prec == Half {
+		kernel.PackBF16(tail, rows, u, l.r, 1, rows, l.r, l.scale)
 	} else {
-		kernel.Pack(tail, rows, u, r, 1, rows, r, l.scale)
+		kernel.Pack(tail, rows, u, l.r, 1, rows, l.r, l.scale)
 	}
+}
+
+// part is what follows the sums over k of rows [i,i+rows) and columns from col on.
+func (l *lowPart) part(i, rows, col int) kernel.Part {
+	return kernel.Part{A: l.tail[i*l.steps : (i+rows)*l.steps], B: l.right[col*l.steps:], Stride: l.steps * panelRows, K: l.steps}
 }

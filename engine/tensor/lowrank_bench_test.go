@@ -112,3 +112,17 @@ func BenchmarkLayer(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkHead takes the products of a head of SmolLM2-135M's shape with 256 rows.
+func BenchmarkHead(b *testing.B) {
+	const M, V, D = 256, 49152, 576
+	r := rand.New(rand.NewPCG(2, 2))
+	w, _ := newMatrix(b, r, Q8_0, V, D)
+	x, y := randomF32(r, M*D), randomF32(r, M*V)
+	eachPrecision(b, "forward", func(b *testing.B, prec Precision, p *Pool, ws *Workspace) {
+		best(b, 2*M*V*D, func() { MulTAt(prec, p, ws, y, x, M, w, false) })
+	})
+	eachPrecision(b, "backward", func(b *testing.B, prec Precision, p *Pool, ws *Workspace) {
+		best(b, 2*M*V*D, func() { MulAt(prec, p, ws, x, y, M, w, false) })
+	})
+}

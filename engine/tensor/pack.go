@@ -23,8 +23,8 @@ func (c *product) doPackRows(task, worker int) {
 	rows := min(tile, c.m-i)
 	packed := c.packed[i*c.steps : (i+rows)*c.steps]
 	c.packTile(packed, i, rows, 0, c.steps)
-	for l := range c.lows {
-		c.inner(&c.lows[l], i, rows, packed, c.edges[worker*tile*groupCols:][:tile*groupCols])
+	if len(c.lows) > 0 {
+		c.inner(i, rows, packed, c.edges[worker*tile*groupCols:][:tile*groupCols])
 	}
 }
 

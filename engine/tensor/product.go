@@ -46,6 +46,10 @@ type product struct {
 	lows   []lowPart // what adapters of the same activations ask of their packing
 	low    *lowPart  // what follows the sums over k, or nil
 
+	lowRight  []float32 // the lows' panels, whole steps deep
+	lowPanels int
+	whole     int
+
 	b         []float32 // Gemm: element (k, j) at b[k·brs + j·bcs], times beta
 	brs, bcs  int
 	beta      float32

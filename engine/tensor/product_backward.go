@@ -64,7 +64,7 @@ func (c *product) runBack(p *Pool, ws *Workspace) {
 	whole, steps, cols := c.k, c.steps, (c.n+panelRows-1)/panelRows*panelRows
 	depth := steps
 	if steps*cols > madeValues {
-		depth = max(madeValues/2/cols, backDepth) &^ (panelRows - 1)
+		depth = max(madeValues/cols, backDepth) &^ (panelRows - 1)
 	}
 	a, add, r0, low := c.a, c.add, c.wr0, c.low
 	for c.before = 0; c.before < steps; c.before += depth {

@@ -74,14 +74,25 @@ func (c *product) tile(i, rows int, a []float32, steps int, b []float32, stride,
 			copy(edge[r*groupCols+lo-col:], c.out[(i+r)*c.ldc+lo:(i+r)*c.ldc+hi])
 		}
 	}
-	c.multiply(out, ldc, a, b, stride, rows, panels, steps, add)
+	if l := c.low; last && l != nil && c.bias == nil {
+		first := kernel.Part{A: a, B: b, Stride: stride, K: steps}
+		then := l.part(i, rows, col)
+		if c.prec == Half {
+			kernel.TileThenBF16(out, ldc, rows, panels, add, first, then)
+		} else {
+			kernel.TileThen(out, ldc, rows, panels, add, first, then)
+		}
+	} else {
+		c.multiply(out, ldc, a, b, stride, rows, panels, steps, add)
+	}
 	if last && c.bias != nil {
 		for r := range rows {
 			kernel.Add(out[r*ldc+lo-col:r*ldc+hi-col], c.bias[lo:hi])
 		}
 	}
-	if l := c.low; last && l != nil {
-		c.multiply(out, ldc, l.tail[i*l.steps:(i+rows)*l.steps], l.right[col*l.steps:], l.steps*panelRows, rows, panels, l.steps, true)
+	if l := c.low; last && l != nil && c.bias != nil {
+		t := l.part(i, rows, col)
+		c.multiply(out, ldc, t.A, t.B, t.Stride, rows, panels, t.K, true)
 	}
 	if hi-lo == panels*panelRows {
 		return

@@ -78,8 +78,8 @@ func interleave(f *file) {
 	fmt.Fprint(f, "GLOBL interleave<>(SB), RODATA|NOPTR, $64\n")
 }
 
-// tileFrame is what the bfloat16 tiles share: arguments, accumulators loaded or zeroed, k in steps of pairs,
-// unrolled by 4, and stores. step(u) is the body at the u-th pair ahead.
+// tileFrame is what the tiles share: arguments, accumulators loaded or zeroed, k unrolled by 4, then the second part
+// of the sums where k2 is not 0, and stores. step(u) is the body at the u-th step ahead.
 func tileFrame(f *file, rows, vectors, first int, step func(u int)) {
 	acc := func(i, j int) int { return first + i*vectors + j }
 	f.op("MOVQ c+0(FP), DI")
@@ -127,6 +127,15 @@ func tileFrame(f *file, rows, vectors, first int, step func(u int)) {
 	f.op("DECQ CX")
 	f.op("JNE single")
 	f.mark("store")
+	f.op("MOVQ k2+80(FP), CX")
+	f.op("TESTQ CX, CX")
+	f.op("JE write")
+	f.op("MOVQ $0, k2+80(FP)")
+	f.op("MOVQ a2+56(FP), SI")
+	f.op("MOVQ b2+64(FP), BX")
+	f.op("MOVQ bStride2+72(FP), R8")
+	f.op("JMP start")
+	f.mark("write")
 	for i := range rows {
 		for j := range vectors {
 			f.op("VMOVUPS {%d}, %d(DI)", acc(i, j), j*f.lanes*4)

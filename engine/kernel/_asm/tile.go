@@ -2,7 +2,7 @@ package main
 
 import "fmt"
 
-const tileParams = "c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool"
+const tileParams = "c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool, a2 *float32, b2 *float32, bStride2 int, k2 int"
 
 // tiles writes a product tile for every number of rows and panels that fits the registers.
 func tiles(f *file) {
@@ -39,31 +39,6 @@ func tile(f *file, rows, panels int) {
 		first = 16 - accs
 	}
 	acc := func(i, j int) int { return first + i*vectors + j }
-	f.op("MOVQ c+0(FP), DI")
-	f.op("MOVQ ldc+8(FP), R10")
-	f.op("MOVQ a+16(FP), SI")
-	f.op("MOVQ b+24(FP), BX")
-	f.op("MOVQ bStride+32(FP), R8")
-	f.op("MOVQ k+40(FP), CX")
-	f.op("MOVBLZX accumulate+48(FP), AX")
-	f.op("TESTL AX, AX")
-	f.op("JE zero")
-	f.op("MOVQ DI, R11")
-	for i := range rows {
-		for j := range vectors {
-			f.op("VMOVUPS %d(R11), {%d}", j*f.lanes*4, acc(i, j))
-		}
-		if i+1 < rows {
-			f.op("ADDQ R10, R11")
-		}
-	}
-	f.op("JMP start")
-	f.mark("zero")
-	for i := range accs {
-		f.op("VXORPS {%d}, {%d}, {%d}", first+i, first+i, first+i)
-	}
-	prefetchTile(f, rows, vectors)
-	f.mark("start")
 	step := func(u int) {
 		operand := func(j int) string {
 			base := []string{"(BX)", "(BX)(R8*1)", "(BX)(R8*2)"}[j/perPanel]
@@ -99,34 +74,7 @@ func tile(f *file, rows, panels int) {
 			}
 		}
 	}
-	f.op("SUBQ $4, CX")
-	f.op("JLT rest")
-	f.mark("loop")
-	for u := range 4 {
-		step(u)
-	}
-	f.op("ADDQ $%d, SI", 4*rows*4)
-	f.op("ADDQ $256, BX")
-	f.op("SUBQ $4, CX")
-	f.op("JGE loop")
-	f.mark("rest")
-	f.op("ADDQ $4, CX")
-	f.op("JE store")
-	f.mark("single")
-	step(0)
-	f.op("ADDQ $%d, SI", 4*rows)
-	f.op("ADDQ $64, BX")
-	f.op("DECQ CX")
-	f.op("JNE single")
-	f.mark("store")
-	for i := range rows {
-		for j := range vectors {
-			f.op("VMOVUPS {%d}, %d(DI)", acc(i, j), j*f.lanes*4)
-		}
-		if i+1 < rows {
-			f.op("ADDQ R10, DI")
-		}
-	}
+	tileFrame(f, rows, vectors, first, step)
 	f.end()
 }
 

@@ -13,6 +13,7 @@ func vectors(f *file) {
 	constants(f)
 	for _, f.isa = range []isa{avx2, avx512} {
 		elementwise(f)
+		normBackward(f)
 		reductions(f)
 		exponentials(f)
 		adamW(f)
@@ -177,6 +178,30 @@ func elementwise(f *file) {
 	})
 }
 
+// normBackward writes dx = dy·s·w − k·x, and the same added to dx.
+func normBackward(f *file) {
+	for _, name := range []string{"normBack", "normAdd"} {
+		f.function(name+f.name, "dx []float32, dy []float32, x []float32, w []float32, s float32, k float32", "")
+		slices(f, "dx", "dy", "x", "w")
+		f.op("VBROADCASTSS %s, {8}", f.where["s"])
+		f.op("VBROADCASTSS %s, {9}", f.where["k"])
+		run(f, func(l loop) {
+			l.load(1, 1)
+			l.load(2, 2)
+			l.load(3, 3)
+			l.op("VMULPS {8}, {1}, {1}")
+			l.op("VMULPS {3}, {1}, {1}")
+			l.op("VFNMADD231PS {2}, {9}, {1}")
+			if name == "normAdd" {
+				l.load(0, 0)
+				l.op("VADDPS {0}, {1}, {1}")
+			}
+			l.store(1, 0)
+		})
+		f.end()
+	}
+}
+
 // fold reduces register 0 to one float in X0 by op, pairing lanes half a vector apart.
 func fold(f *file, op string) {
 	if f.reg == "Z" {
@@ -205,6 +230,22 @@ func reductions(f *file) {
 		l.load(0, 4)
 		l.load(1, 5)
 		l.op("VFMADD231PS {5}, {4}, {0}")
+	})
+	join(f, "VADDPS")
+
+	f.function("dotMul"+f.name, "a []float32, b []float32, c []float32", "float32")
+	slices(f, "a", "b", "c")
+	four(f, func(i int) {
+		f.op("VMOVUPS %d(DI)(AX*1), {4}", i*f.lanes*4)
+		f.op("VMULPS %d(SI)(AX*1), {4}, {4}", i*f.lanes*4)
+		f.op("VFMADD231PS %d(DX)(AX*1), {4}, {%d}", i*f.lanes*4, i)
+	})
+	run(f, func(l loop) {
+		l.load(0, 4)
+		l.load(1, 5)
+		l.load(2, 6)
+		l.op("VMULPS {5}, {4}, {4}")
+		l.op("VFMADD231PS {6}, {4}, {0}")
 	})
 	join(f, "VADDPS")
 
