@@ -96,6 +96,48 @@ func BenchmarkDecode(b *testing.B) {
 	}
 }
 
+// BenchmarkDecodeAt decodes at a fixed context: each step's token is forgotten again.
+func BenchmarkDecodeAt(b *testing.B) {
+	base := openBase(b, testModel(b), LoadOptions{Auto: true})
+	for _, n := range []int{1, 8} {
+		for _, length := range []int{64, 512, 2048} {
+			b.Run(fmt.Sprintf("%d/%d", n, length), func(b *testing.B) {
+				var ss []*Stream
+				for i := range n {
+					prompt := make([]int32, length)
+					for j := range prompt {
+						prompt[j] = int32((i*7919 + j*104729) % 49000)
+					}
+					s, err := base.NewStream(prompt, nil, Sampling{})
+					if err != nil {
+						b.Fatal(err)
+					}
+					ss = append(ss, s)
+				}
+				out := make([]Token, n)
+				step := func() {
+					if err := base.Decode(context.Background(), ss, out); err != nil {
+						b.Fatal(err)
+					}
+				}
+				for ss[n-1].kv.Len() < length {
+					step()
+				}
+				tokens := 0
+				for b.Loop() {
+					for _, s := range ss {
+						s.tokens = s.tokens[:length]
+						s.kv.Truncate(length - 1)
+					}
+					step()
+					tokens += n
+				}
+				b.ReportMetric(float64(tokens)/b.Elapsed().Seconds(), "tokens/s")
+			})
+		}
+	}
+}
+
 // BenchmarkDecodeAdapters continues eight streams, each on a rank-16 adapter of its own.
 func BenchmarkDecodeAdapters(b *testing.B) {
 	base := openBase(b, testModel(b), LoadOptions{Precision: tensor.Fixed})

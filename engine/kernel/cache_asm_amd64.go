@@ -2,50 +2,45 @@
 
 package kernel
 
-// A row of a multiple of four registers goes through the assembly; others are left to dot.
-func dotRowsAVX2(s, q, k []float32, stride int) {
-	if len(q) == 0 || len(q)%32 != 0 {
-		for j := range s {
-			s[j] = dotAVX2(q, k[j*stride:][:len(q)])
-		}
-		return
+// A tileF16Func computes a tile of a fixed size; strides are in bytes and k is at least 1.
+type tileF16Func func(c *float32, ldc int, a *float32, b *byte, bStride, k int, accumulate bool)
+
+// Tiles by rows−1 and panels−1; AVX2 has registers for one panel.
+var (
+	tilesF16AVX512 = [8][TilePanels]tileF16Func{
+		{tileF16AVX512_1x1, tileF16AVX512_1x2, tileF16AVX512_1x3}, {tileF16AVX512_2x1, tileF16AVX512_2x2, tileF16AVX512_2x3},
+		{tileF16AVX512_3x1, tileF16AVX512_3x2, tileF16AVX512_3x3}, {tileF16AVX512_4x1, tileF16AVX512_4x2, tileF16AVX512_4x3},
+		{tileF16AVX512_5x1, tileF16AVX512_5x2, tileF16AVX512_5x3}, {tileF16AVX512_6x1, tileF16AVX512_6x2, tileF16AVX512_6x3},
+		{tileF16AVX512_7x1, tileF16AVX512_7x2, tileF16AVX512_7x3}, {tileF16AVX512_8x1, tileF16AVX512_8x2, tileF16AVX512_8x3},
 	}
-	dotCacheAVX2(&s[0], &q[0], len(q)*4, &k[0], stride*4, len(s))
+	tilesF16AVX2 = [6]tileF16Func{
+		tileF16AVX2_1x1, tileF16AVX2_2x1, tileF16AVX2_3x1, tileF16AVX2_4x1, tileF16AVX2_5x1, tileF16AVX2_6x1,
+	}
+)
+
+func tileF16AVX512(c []float32, ldc int, a []float32, b []byte, bStride, mr, panels, k int, accumulate bool) {
+	tilesF16AVX512[mr-1][panels-1](&c[0], ldc*4, &a[0], &b[0], bStride*2, k, accumulate)
 }
 
-func dotRowsAVX512(s, q, k []float32, stride int) {
-	if len(q) == 0 || len(q)%64 != 0 {
-		for j := range s {
-			s[j] = dotAVX512(q, k[j*stride:][:len(q)])
-		}
-		return
-	}
-	dotCacheAVX512(&s[0], &q[0], len(q)*4, &k[0], stride*4, len(s))
-}
-
-// Columns go through the assembly by four registers, then by one; axpy does those that fill none.
-func addRowsAVX2(y, p, v []float32, stride int) {
-	at := 0
-	for ; at+32 <= len(y); at += 32 {
-		addCacheAVX2_4(&y[at], &p[0], &v[at], stride*4, len(p))
-	}
-	for ; at+8 <= len(y); at += 8 {
-		addCacheAVX2_1(&y[at], &p[0], &v[at], stride*4, len(p))
-	}
-	for j := 0; j < len(p) && at < len(y); j++ {
-		axpyAVX2(y[at:], p[j], v[j*stride+at:][:len(y)-at])
+func tileF16AVX2(c []float32, ldc int, a []float32, b []byte, bStride, mr, panels, k int, accumulate bool) {
+	for p := range panels {
+		tilesF16AVX2[mr-1](&c[p*PanelRows], ldc*4, &a[0], &b[2*p*bStride], 0, k, accumulate)
 	}
 }
 
-func addRowsAVX512(y, p, v []float32, stride int) {
-	at := 0
-	for ; at+64 <= len(y); at += 64 {
-		addCacheAVX512_4(&y[at], &p[0], &v[at], stride*4, len(p))
+// Whole registers go through the assembly, the rest is done in Go.
+func narrowF16AVX2(dst []byte, src []float32) {
+	whole := len(src) &^ 7
+	if whole > 0 {
+		narrowHalvesAVX2(&dst[0], &src[0], whole/8)
 	}
-	for ; at+16 <= len(y); at += 16 {
-		addCacheAVX512_1(&y[at], &p[0], &v[at], stride*4, len(p))
+	narrowF16Generic(dst[2*whole:], src[whole:])
+}
+
+func narrowF16AVX512(dst []byte, src []float32) {
+	whole := len(src) &^ 15
+	if whole > 0 {
+		narrowHalvesAVX512(&dst[0], &src[0], whole/16)
 	}
-	for j := 0; j < len(p) && at < len(y); j++ {
-		axpyAVX512(y[at:], p[j], v[j*stride+at:][:len(y)-at])
-	}
+	narrowF16Generic(dst[2*whole:], src[whole:])
 }

@@ -1,72 +1,90 @@
 package kernel
 
 import (
+	"encoding/binary"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"testing"
 )
 
-// Products over a cache have the bits of the operations row by row.
-func TestRowsOfACache(t *testing.T) {
+// TestTileF16 holds the product with halves to that with the same values in f32, bit for bit.
+func TestTileF16(t *testing.T) {
 	eachImpl(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(21, 1))
-		for _, n := range []int{0, 1, 7, 8, 16, 31, 32, 40, 48, 63, 64, 80, 96, 100, 128, 192, 256} {
-			for _, rows := range []int{0, 1, 2, 3, 50} {
-				stride := n + r.IntN(9)
-				k, _ := guarded(t, r, max(0, (rows-1)*stride+n), 3)
-				q, _ := guarded(t, r, n, 1)
-				s, check := guarded(t, r, rows, 7)
-				DotRows(s, q, k, stride)
-				for j := range s {
-					if want := Dot(q, k[j*stride:j*stride+n]); s[j] != want {
-						t.Fatalf("DotRows of %d: row %d is %v, want %v", n, j, s[j], want)
+		for _, k := range []int{0, 1, 2, 3, 4, 5, 7, 8, 31, 64, 65, 80, 130} {
+			for mr := 1; mr <= TileRows(); mr++ {
+				for panels := 1; panels <= TilePanels; panels++ {
+					stride, ldc := k*PanelRows+16*r.IntN(2), panels*PanelRows+r.IntN(5)
+					wide, _ := guarded(t, r, panels*stride, 3)
+					b := make([]byte, 2*len(wide)+2)[2*r.IntN(2):][:2*len(wide)]
+					NarrowF16(b, wide)
+					for i := range wide {
+						wide[i] = HalfToFloat(binary.LittleEndian.Uint16(b[2*i:]))
+					}
+					a, _ := guarded(t, r, k*mr, 1)
+					c, check := guarded(t, r, (mr-1)*ldc+panels*PanelRows, 7)
+					want := slices.Clone(c)
+					for _, accumulate := range []bool{true, false} {
+						TileF16(c, ldc, a, b, stride, mr, panels, k, accumulate)
+						Tile(want, ldc, a, wide, stride, mr, panels, k, accumulate)
+						check()
+						if !slices.Equal(c, want) {
+							t.Fatalf("k %d, %d rows, %d panels, accumulate %v: differs", k, mr, panels, accumulate)
+						}
 					}
 				}
-				check()
-				y, check := guarded(t, r, n, 5)
-				want := slices.Clone(y)
-				AddRows(y, s, k, stride)
-				for j := range s {
-					Axpy(want, s[j], k[j*stride:j*stride+n])
-				}
-				if !slices.Equal(y, want) {
-					t.Fatalf("AddRows of %d: %v, want %v", n, y, want)
-				}
-				check()
 			}
 		}
 	})
 }
 
-func BenchmarkCache(b *testing.B) {
-	const n, rows, stride = 64, 128, 192
-	r := rand.New(rand.NewPCG(21, 1))
-	q, s, k := make([]float32, n), make([]float32, rows), make([]float32, rows*stride)
-	for i := range k {
-		k[i] = float32(r.NormFloat64())
+// TestNarrowF16 converts every half, the middle between it and the next, and what lies just beside that.
+func TestNarrowF16(t *testing.T) {
+	var src []float32
+	var want []uint16
+	add := func(x float32, h uint16) { src, want = append(src, x, -x), append(want, h, h|0x8000) }
+	for h := range uint16(0x7bff) {
+		x, next := HalfToFloat(h), HalfToFloat(h+1)
+		middle := (x + next) / 2
+		add(x, h)
+		add(middle, h+h&1)
+		add(math.Nextafter32(middle, x), h)
+		add(math.Nextafter32(middle, next), h+1)
 	}
-	for _, c := range []struct {
-		name string
-		run  func()
-	}{
-		{"DotRows", func() { DotRows(s, q, k, stride) }},
-		{"AddRows", func() { AddRows(q, s, k, stride) }},
-		{"Dot", func() {
-			for j := range s {
-				s[j] = Dot(q, k[j*stride:j*stride+n])
+	inf := float32(math.Inf(1))
+	for _, x := range []float32{65504, 65505, 65519.99, 65520, 1e9, math.MaxFloat32, inf} {
+		add(x, 0x7bff)
+	}
+	add(math.SmallestNonzeroFloat32, 0)
+	src, want = append(src, float32(math.NaN())), append(want, 0x7e00)
+	eachImpl(t, func(t *testing.T) {
+		for _, off := range []int{0, 1, 2, 3, 5, len(src) - 7} {
+			dst := make([]byte, 2*(len(src)-off)+2)
+			dst[len(dst)-2], dst[len(dst)-1] = 17, 18
+			NarrowF16(dst, src[off:])
+			for i, h := range want[off:] {
+				if got := binary.LittleEndian.Uint16(dst[2*i:]); got != h && !(src[off+i] != src[off+i] && HalfToFloat(got) != HalfToFloat(got)) {
+					t.Fatalf("%v (%08x) became %04x, want %04x", src[off+i], math.Float32bits(src[off+i]), got, h)
+				}
 			}
-		}},
-		{"Axpy", func() {
-			for j := range s {
-				Axpy(q, s[j], k[j*stride:j*stride+n])
+			if dst[len(dst)-2] != 17 || dst[len(dst)-1] != 18 {
+				t.Fatal("wrote past the end")
 			}
-		}},
-	} {
-		b.Run(fmt.Sprintf("%s/%dx%d", c.name, rows, n), func(b *testing.B) {
+		}
+	})
+}
+
+func BenchmarkTileF16(b *testing.B) {
+	const k = 64
+	for _, mr := range []int{1, 3, 7} {
+		b.Run(fmt.Sprintf("%dx%d", mr, k), func(b *testing.B) {
+			a, c, panels := make([]float32, mr*k), make([]float32, mr*48), make([]byte, 2*3*16*k)
 			for b.Loop() {
-				c.run()
+				TileF16(c, 48, a, panels, 16*k, mr, 3, k, false)
 			}
+			b.ReportMetric(2*48*float64(mr*k*b.N)/float64(b.Elapsed().Nanoseconds()), "GFLOP/s")
 		})
 	}
 }

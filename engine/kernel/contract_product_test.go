@@ -140,16 +140,6 @@ func fixed(f storedFormat, name string, block int, run func() fixedFunc) *contra
 	}
 }
 
-// cacheSlots are one row of s[0], a number for each of s[1] rows of a cache that lie s[0]+s[2] apart, and the cache.
-func cacheSlots(each, row func(n int) slot) func(s []int) []slot {
-	return func(s []int) []slot {
-		return []slot{each(s[1]), row(s[0]), in(max(0, (s[1]-1)*(s[0]+s[2])+s[0]))}
-	}
-}
-
-func dotRows(s []int, o operands) { DotRows(o.f(0), o.f(1), o.f(2), s[0]+s[2]) }
-func addRows(s []int, o operands) { AddRows(o.f(1), o.f(0), o.f(2), s[0]+s[2]) }
-
 // The generic tiles do any number of rows, though no more are asked of them.
 func tile(s []int, o operands) {
 	run := Tile
@@ -242,10 +232,6 @@ var productContracts = []*contract{
 			active.turn(o.f(0), s[1]+s[2], o.f(1), s[0]+s[3], s[1], s[0])
 		}},
 
-	{field: "dotRows", shapes: upTo(0, longest, 4, span(0, 9), span(0, 5)), slots: cacheSlots(out, in), run: dotRows, size: dotRows, ulps: 1, perTerm: 1},
-	{field: "dotRows", note: "heads of 256", shapes: upTo(192, 256, 1, span(0, 9), span(0, 5)), slots: cacheSlots(out, in), run: dotRows, size: dotRows, ulps: 1, perTerm: 1},
-	{field: "addRows", shapes: upTo(0, longest, 4, span(0, 9), span(0, 5)), slots: cacheSlots(in, out), run: addRows, size: addRows, ulps: 10},
-
 	rowPairs("rowPairsF32", PanelRows, slot{}, func(s []int, o operands, stride int) {
 		active.rowPairsF32(o.f(0), o.f(1), o.f(2), stride, s[1], s[3] != 0)
 	}),
@@ -270,4 +256,4 @@ var productContracts = []*contract{
 }
 
 // contracts are those of every kernel in the table.
-var contracts = slices.Concat(vectorContracts, productContracts, storedContracts())
+var contracts = slices.Concat(vectorContracts, productContracts, storedContracts(), attentionContracts)

@@ -62,8 +62,13 @@ type implementation struct {
 
 	rowQ41, rowQ40, rowQ80, rowF16, rowB16 rowFunc
 
-	dotRows func(s, q, k []float32, stride int)
-	addRows func(y, p, v []float32, stride int)
+	tileF16   func(c []float32, ldc int, a []float32, b []byte, bStride, mr, panels, k int, accumulate bool)
+	narrowF16 func(dst []byte, src []float32)
+
+	softmaxBlock func(s []float32, masks []uint64, m, top, sums []float32)
+	softmaxBack  func(p, d []float32, masks []uint64, lse, delta []float32)
+	softcap      func(x []float32, limit, inverse float32)
+	softcapBack  func(d, y []float32, inverse float32)
 
 	rankDots func(u, x, a []float32, rows, stride int)
 

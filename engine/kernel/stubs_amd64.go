@@ -443,22 +443,124 @@ func quantiseBlocksAVX2(dst *int32, x *float32, blocks int)
 func quantisePairBlocksAVX2(dst *int32, x *float32, blocks int)
 
 //go:noescape
-func dotCacheAVX2(s *float32, q *float32, n int, k *float32, stride int, rows int)
+func tileF16AVX2_1x1(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool)
 
 //go:noescape
-func addCacheAVX2_4(y *float32, p *float32, v *float32, stride int, rows int)
+func tileF16AVX2_2x1(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool)
 
 //go:noescape
-func addCacheAVX2_1(y *float32, p *float32, v *float32, stride int, rows int)
+func tileF16AVX2_3x1(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool)
 
 //go:noescape
-func dotCacheAVX512(s *float32, q *float32, n int, k *float32, stride int, rows int)
+func tileF16AVX2_4x1(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool)
 
 //go:noescape
-func addCacheAVX512_4(y *float32, p *float32, v *float32, stride int, rows int)
+func tileF16AVX2_5x1(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool)
 
 //go:noescape
-func addCacheAVX512_1(y *float32, p *float32, v *float32, stride int, rows int)
+func tileF16AVX2_6x1(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool)
+
+//go:noescape
+func narrowHalvesAVX2(dst *byte, src *float32, registers int)
+
+//go:noescape
+func tileF16AVX512_1x1(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool)
+
+//go:noescape
+func tileF16AVX512_1x2(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool)
+
+//go:noescape
+func tileF16AVX512_1x3(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool)
+
+//go:noescape
+func tileF16AVX512_2x1(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool)
+
+//go:noescape
+func tileF16AVX512_2x2(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool)
+
+//go:noescape
+func tileF16AVX512_2x3(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool)
+
+//go:noescape
+func tileF16AVX512_3x1(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool)
+
+//go:noescape
+func tileF16AVX512_3x2(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool)
+
+//go:noescape
+func tileF16AVX512_3x3(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool)
+
+//go:noescape
+func tileF16AVX512_4x1(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool)
+
+//go:noescape
+func tileF16AVX512_4x2(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool)
+
+//go:noescape
+func tileF16AVX512_4x3(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool)
+
+//go:noescape
+func tileF16AVX512_5x1(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool)
+
+//go:noescape
+func tileF16AVX512_5x2(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool)
+
+//go:noescape
+func tileF16AVX512_5x3(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool)
+
+//go:noescape
+func tileF16AVX512_6x1(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool)
+
+//go:noescape
+func tileF16AVX512_6x2(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool)
+
+//go:noescape
+func tileF16AVX512_6x3(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool)
+
+//go:noescape
+func tileF16AVX512_7x1(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool)
+
+//go:noescape
+func tileF16AVX512_7x2(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool)
+
+//go:noescape
+func tileF16AVX512_7x3(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool)
+
+//go:noescape
+func tileF16AVX512_8x1(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool)
+
+//go:noescape
+func tileF16AVX512_8x2(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool)
+
+//go:noescape
+func tileF16AVX512_8x3(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool)
+
+//go:noescape
+func narrowHalvesAVX512(dst *byte, src *float32, registers int)
+
+//go:noescape
+func softmaxRowsAVX2(s *float32, masks *uint64, m *float32, top *float32, sums *float32, rows int)
+
+//go:noescape
+func softmaxBackRowsAVX2(p *float32, d *float32, masks *uint64, lse *float32, delta *float32, rows int)
+
+//go:noescape
+func softcapAVX2(x []float32, limit float32, inverse float32)
+
+//go:noescape
+func softcapBackAVX2(d []float32, y []float32, inverse float32)
+
+//go:noescape
+func softmaxRowsAVX512(s *float32, masks *uint64, m *float32, top *float32, sums *float32, rows int)
+
+//go:noescape
+func softmaxBackRowsAVX512(p *float32, d *float32, masks *uint64, lse *float32, delta *float32, rows int)
+
+//go:noescape
+func softcapAVX512(x []float32, limit float32, inverse float32)
+
+//go:noescape
+func softcapBackAVX512(d []float32, y []float32, inverse float32)
 
 //go:noescape
 func tileBF16AVX512_1x1(c *float32, ldc int, a *float32, b *float32, bStride int, k int, accumulate bool, a2 *float32, b2 *float32, bStride2 int, k2 int)

@@ -21,6 +21,7 @@ type attnSaved struct {
 	qraw, kraw     []float32 // before QNorm and KNorm, where these exist
 	q, k, v        []float32 // as attention read them
 	out            []float32 // attention's output, O's input
+	lse            []float32 // of its softmax, (H, T); nil where no backward pass follows
 }
 
 // Forward writes y (T, D) for x (T, D).
@@ -45,7 +46,10 @@ func (m *SelfAttention) Forward(c *Call, y, x []float32) (s attnSaved) {
 		m.Rope.Apply(c, s.k, m.Groups, m.E, false)
 	}
 	s.out = c.activations(c.T * qw)
-	m.Attention.Forward(c, s.out, s.q, s.k, s.v)
+	if c.Keep() {
+		s.lse = c.Saved.F32(c.T * m.Heads) // not among those that may be rounded
+	}
+	m.Attention.Forward(c, s.out, s.lse, s.q, s.k, s.v)
 	s.uo = m.O.Inner(c)
 	m.O.Forward(c, y, s.out, s.uo)
 	return s
@@ -77,7 +81,7 @@ func (m *SelfAttention) Backward(c *Call, dx, dy, x []float32, s attnSaved) {
 	dout := c.WS.F32(c.T * qw)
 	m.O.Backward(c, dout, dy, s.out, s.uo, false)
 	dq, dk, dv := c.WS.F32(c.T*qw), c.WS.F32(c.T*kw), c.WS.F32(c.T*kw)
-	m.Attention.Backward(c, dq, dk, dv, dout, s.q, s.k, s.v)
+	m.Attention.Backward(c, dq, dk, dv, dout, s.out, s.lse, s.q, s.k, s.v)
 	if m.Rope != nil {
 		m.Rope.Apply(c, dq, m.Heads, m.E, true)
 		m.Rope.Apply(c, dk, m.Groups, m.E, true)

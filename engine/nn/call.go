@@ -35,11 +35,14 @@ type Call struct {
 	Trace func(layer int, x []float32)
 
 	// Lists of the pass under way, reused.
-	blocks  []savedBlock
-	wide    [][]float32
-	layer   tensor.Workspace // activations of the layer under way at MemoryBalanced
-	seqs    []sequence
-	queries []sequence
+	blocks    []savedBlock
+	wide      [][]float32
+	layer     tensor.Workspace // activations of the layer under way at MemoryBalanced
+	seqs      []sequence
+	attend    []attendTask
+	grads     []gradTask
+	blockList [][]float32          // the packed keys and values of sequences without a cache
+	masks     [][queryBlock]uint64 // by worker
 
 	products    []tensor.Product
 	projections []tensor.Projection

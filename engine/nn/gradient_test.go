@@ -196,13 +196,14 @@ func TestAttentionGradient(t *testing.T) {
 			r.call.Segs[1].Continues = 1
 		}
 		q, k, v := r.random(8*a.Heads*a.E), r.random(8*a.Groups*a.E), r.random(8*a.Groups*a.E)
+		out, lse := make([]float32, len(q)), make([]float32, 8*a.Heads)
 		r.check([][]float32{q, k, v}, func() []float32 {
-			out := make([]float32, len(q))
-			a.Forward(r.call, out, q, k, v)
+			a.Forward(r.call, out, lse, q, k, v)
 			return out
 		}, func(dout []float32) [][]float32 {
 			dq, dk, dv := make([]float32, len(q)), make([]float32, len(k)), make([]float32, len(v))
-			a.Backward(r.call, dq, dk, dv, dout, q, k, v)
+			a.Forward(r.call, out, lse, q, k, v)
+			a.Backward(r.call, dq, dk, dv, dout, out, lse, q, k, v)
 			return [][]float32{dq, dk, dv}
 		})
 	}
