@@ -64,6 +64,6 @@ var attentionContracts = []*contract{
 		inside: func(s []int, i int) bool { return i%(s[2]*PanelRows+s[3]) < s[2]*PanelRows },
 	},
 	{field: "narrowF16", raw: true, shapes: lengths,
-		slots: func(s []int) []slot { return []slot{{n: 2 * s[0], bytes: true, written: true}, in(s[0])} },
+		slots: func(s []int) []slot { return []slot{out(s[0]), in(2 * s[0])} },
 		run:   func(_ []int, o operands) { active.narrowF16(o[0], o.f(1)) }},
 }

@@ -167,11 +167,19 @@ var shapes = []Attention{
 	{Heads: 1, Groups: 1, E: 128, Scale: 0.09},
 }
 
+// shapesHere are those that a test takes at this level: two where kernels are slow or the test shall be short.
+func shapesHere() []Attention {
+	if kernel.Level() == "generic" || testing.Short() {
+		return shapes[1:3]
+	}
+	return shapes
+}
+
 // TestAttentionIsWhatItSays compares with plainAttention, forward and backward, on sequences around the blocks' size, of
 // which two continue others.
 func TestAttentionIsWhatItSays(t *testing.T) {
 	eachLevel(t, func(t *testing.T) {
-		for i, a := range shapes {
+		for i, a := range shapesHere() {
 			for prec, tolerance := range map[tensor.Precision]float64{tensor.Single: 3e-5, tensor.Half: 0.12} {
 				c := attentionCall(t, 2, prec, true, 1, 63, 64, 65, 130, 3, 20, 77)
 				c.Segs[5].Continues, c.Segs[6].Continues = 3, 5
@@ -194,7 +202,7 @@ func TestAttentionIsWhatItSays(t *testing.T) {
 // TestAttentionSplits: threads, and with them the cut into tasks, and other sequences change no bit.
 func TestAttentionSplits(t *testing.T) {
 	eachLevel(t, func(t *testing.T) {
-		for i, a := range shapes {
+		for i, a := range shapesHere() {
 			for _, prec := range []tensor.Precision{tensor.Single, tensor.Half} {
 				what := fmt.Sprintf("%+v at %v", a, prec)
 				s := newScenario(&a, 200, uint64(i))
@@ -229,10 +237,7 @@ func TestAttentionSplits(t *testing.T) {
 func TestCacheChunks(t *testing.T) {
 	const n = rangeBlocks*keyBlock + 140
 	eachLevel(t, func(t *testing.T) {
-		for i, a := range shapes {
-			if kernel.Level() == "generic" && i > 2 {
-				break // slow
-			}
+		for i, a := range shapesHere() {
 			for _, prec := range []tensor.Precision{tensor.Single, tensor.Half, tensor.Fixed} {
 				s := newScenario(&a, n, uint64(i))
 				read := func(threads int, chunks ...int) []float32 {
