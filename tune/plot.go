@@ -23,7 +23,23 @@ var (
 
 // PlotLoss writes a PNG of the loss of each step, its running mean, and the validation losses.
 func PlotLoss(w io.Writer, title string, metrics []Metric) error {
-	var steps, valid plotter.XYs
+	steps, valid := losses(metrics)
+	p := lossPlot(title)
+	if len(steps) > 0 {
+		if err := addLosses(p, steps); err != nil {
+			return fmt.Errorf("plot loss: %w", err)
+		}
+	}
+	if len(valid) > 0 {
+		if err := addValid(p, valid); err != nil {
+			return fmt.Errorf("plot loss: %w", err)
+		}
+	}
+	return writePlot(w, p)
+}
+
+// losses are the training and validation losses of a run, those that can be drawn.
+func losses(metrics []Metric) (steps, valid plotter.XYs) {
 	for _, m := range metrics {
 		switch {
 		case m.ValidLoss != nil && finite(*m.ValidLoss):
@@ -32,6 +48,11 @@ func PlotLoss(w io.Writer, title string, metrics []Metric) error {
 			steps = append(steps, plotter.XY{X: float64(m.Step), Y: *m.Loss})
 		}
 	}
+	return steps, valid
+}
+
+// lossPlot is an empty plot of losses by step.
+func lossPlot(title string) *plot.Plot {
 	p := plot.New()
 	p.Title.Text, p.X.Label.Text, p.Y.Label.Text = title, "step", "loss (nats a trained token)"
 	for style, size := range map[*draw.TextStyle]float64{&p.Title.TextStyle: 13, &p.X.Label.TextStyle: 11, &p.Y.Label.TextStyle: 11,
@@ -44,16 +65,11 @@ func PlotLoss(w io.Writer, title string, metrics []Metric) error {
 	grid := plotter.NewGrid()
 	grid.Horizontal.Color, grid.Vertical.Color = grey, grey
 	p.Add(grid)
-	if len(steps) > 0 {
-		if err := addLosses(p, steps); err != nil {
-			return fmt.Errorf("plot loss: %w", err)
-		}
-	}
-	if len(valid) > 0 {
-		if err := addValid(p, valid); err != nil {
-			return fmt.Errorf("plot loss: %w", err)
-		}
-	}
+	return p
+}
+
+// writePlot draws p with its origin at zero.
+func writePlot(w io.Writer, p *plot.Plot) error {
 	p.X.Min, p.Y.Min = 0, min(0, p.Y.Min)
 	p.X.Max, p.Y.Max = max(1, p.X.Max*1.01), max(1e-3, p.Y.Max*1.05)
 	canvas := vgimg.NewWith(vgimg.UseWH(8*vg.Inch, 4.5*vg.Inch), vgimg.UseDPI(150))

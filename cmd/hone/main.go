@@ -68,6 +68,7 @@ var commandList = []struct{ name, summary string }{
 	{"models", "lists the models that are here"},
 	{"data", "checks training data (data check) or shows what is trained (data preview)"},
 	{"train", "fine-tunes a model"},
+	{"plot", "draws the losses of several runs"},
 	{"chat", "talks with a model in the terminal"},
 	{"generate", "turns prompts into completions, as JSONL"},
 	{"score", "gives the log-probability of every token of given rows, as JSONL"},
@@ -91,6 +92,8 @@ func commandNamed(name string) command {
 		return &dataCommand{}
 	case "train":
 		return &trainCommand{}
+	case "plot":
+		return &plotCommand{}
 	case "chat":
 		return &chatCommand{}
 	case "generate":
