@@ -45,6 +45,7 @@ func Freeze(lows []LowRank) []*Frozen {
 		sizeB += f.pairs() * f.panels() * panelRows
 	}
 	mem := aligned[float32](sizeA + sizeB)
+	hugePages(mem, false)
 	a, b := mem[:sizeA], mem[sizeA:]
 	for i, f := range out {
 		if f != nil {
@@ -53,6 +54,7 @@ func Freeze(lows []LowRank) []*Frozen {
 			f.lay(&lows[i])
 		}
 	}
+	hugePages(mem, true)
 	return out
 }
 
