@@ -237,8 +237,8 @@ func (c *fixedProduct) doMultiply(task, worker int) {
 	first := part.r0/panelRows + task%part.groups*part.perTask
 	last := min(first+part.perTask, (part.r0+part.n+panelRows-1)/panelRows)
 	edge := c.edges[worker*edgeTile:][:edgeTile]
-	part.after.prefetch(first, last, from, to)
 	for panel := first; panel < last; panel++ {
+		part.after.prefetch(panel, panel+1, from, to)
 		for i := from; i < to; i += kernel.FixedRows {
 			c.tile(part, panel, i, min(i+kernel.FixedRows, to), edge)
 		}
