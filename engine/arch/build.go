@@ -120,16 +120,25 @@ func (b *builder) matrix(name string, rows, cols int) *nn.Param {
 	return b.param(p)
 }
 
-// fill lays out the matrices' values in their stored precision, or as f32 where they are to be trained.
+// fill lays out the matrices' values in their stored precision, in the order in which the layers read them, or as f32
+// where they are to be trained.
 func (b *builder) fill() {
 	errs := make([]error, len(b.todo))
+	starts := make([]int, len(b.todo)+1)
+	for i, todo := range b.todo {
+		starts[i+1] = starts[i]
+		if !b.opts.Trainable {
+			starts[i+1] += tensor.RoomFor(todo.t.DType, todo.t.Shape[0], todo.t.Shape[1], todo.t.Data)
+		}
+	}
+	room := tensor.Room(starts[len(b.todo)])
 	b.opts.Pool.Run(len(b.todo), func(i, _ int) {
 		p, t := b.todo[i].p, b.todo[i].t
 		if b.opts.Trainable {
 			p.M = tensor.FromF32(t.Shape[0], t.Shape[1], weights.AsF32(t))
 			return
 		}
-		if p.M, errs[i] = tensor.NewMatrix(t.DType, t.Shape[0], t.Shape[1], t.Data); errs[i] != nil {
+		if p.M, errs[i] = tensor.NewMatrixIn(room[starts[i]:starts[i+1]:starts[i+1]], t.DType, t.Shape[0], t.Shape[1], t.Data); errs[i] != nil {
 			errs[i] = fmt.Errorf("tensor %s: %w", p.Name, errs[i])
 		}
 	})

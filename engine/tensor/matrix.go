@@ -26,28 +26,27 @@ const panelRows = kernel.PanelRows
 // NewMatrix repacks row-major data as the file stores it; data is not kept. It errs if the type is no weight
 // type, if a dimension is not positive, if cols is not whole blocks or if data is not exactly rows·cols long.
 func NewMatrix(d DType, rows, cols int, data []byte) (*Matrix, error) {
-	if d > Q4_1 {
-		return nil, fmt.Errorf("matrix of %s: not a weight type", d)
-	}
-	if rows <= 0 || cols <= 0 || rows > math.MaxInt/4/cols-16 {
-		return nil, fmt.Errorf("matrix %d×%d: dimensions out of range", rows, cols)
-	}
-	if cols%d.BlockSize() != 0 {
-		return nil, fmt.Errorf("matrix %d×%d of %s: columns are not a multiple of the block of %d", rows, cols, d, d.BlockSize())
+	return NewMatrixIn(nil, d, rows, cols, data)
+}
+
+// NewMatrixIn is NewMatrix with the values in room, RoomFor bytes of a Room that has not been used.
+func NewMatrixIn(room []byte, d DType, rows, cols int, data []byte) (*Matrix, error) {
+	if err := checkMatrix(d, rows, cols, data); err != nil {
+		return nil, err
 	}
 	rowBytes := cols / d.BlockSize() * d.BlockBytes()
-	if rowBytes > len(data) || rows*rowBytes != len(data) {
-		return nil, fmt.Errorf("matrix %d×%d of %s: %d bytes of data, want %d", rows, cols, d, len(data), rows*rowBytes)
+	if room == nil {
+		room = Room(RoomFor(d, rows, cols, data))
 	}
 	m := &Matrix{DType: d, Rows: rows, Cols: cols, panels: (rows + panelRows - 1) / panelRows}
 	if d == F32 {
-		m.f32 = aligned[float32](m.panels * panelRows * cols)
+		m.f32 = floats(room, m.panels*panelRows*cols)
 		for r := range rows {
 			m.setRow(r, data[r*rowBytes:(r+1)*rowBytes])
 		}
 		return m, nil
 	}
-	m.data = make([]byte, m.panels*panelRows*rowBytes)
+	m.data = room[: m.panels*panelRows*rowBytes : m.panels*panelRows*rowBytes]
 	size := panelRows * rowBytes
 	for p := range m.panels {
 		panel, rows := m.data[p*size:(p+1)*size], data[p*size:min((p+1)*size, len(data))]
@@ -63,6 +62,24 @@ func NewMatrix(d DType, rows, cols int, data []byte) (*Matrix, error) {
 		}
 	}
 	return m, nil
+}
+
+// checkMatrix errs for what is no matrix.
+func checkMatrix(d DType, rows, cols int, data []byte) error {
+	if d > Q4_1 {
+		return fmt.Errorf("matrix of %s: not a weight type", d)
+	}
+	if rows <= 0 || cols <= 0 || rows > math.MaxInt/4/cols-16 {
+		return fmt.Errorf("matrix %d×%d: dimensions out of range", rows, cols)
+	}
+	if cols%d.BlockSize() != 0 {
+		return fmt.Errorf("matrix %d×%d of %s: columns are not a multiple of the block of %d", rows, cols, d, d.BlockSize())
+	}
+	rowBytes := cols / d.BlockSize() * d.BlockBytes()
+	if rowBytes > len(data) || rows*rowBytes != len(data) {
+		return fmt.Errorf("matrix %d×%d of %s: %d bytes of data, want %d", rows, cols, d, len(data), rows*rowBytes)
+	}
+	return nil
 }
 
 func (m *Matrix) setRow(r int, row []byte) {
