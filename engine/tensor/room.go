@@ -17,8 +17,9 @@ func Room(n int) []byte {
 	}
 	room := make([]byte, n+roomAlign)
 	skip := -int(uintptr(unsafe.Pointer(unsafe.SliceData(room)))) & (roomAlign - 1)
-	preferHugePages(room)
-	return room[skip : skip+n : skip+n]
+	room = room[skip : skip+n : skip+n]
+	hugePages(floats(room, n/4), false)
+	return room
 }
 
 // RoomFor is the bytes of a room that NewMatrixIn takes for a matrix; 0 for one that it refuses.
