@@ -18,6 +18,7 @@ import (
 	"hone/engine"
 	"hone/engine/tokenizer"
 	"hone/engine/weights"
+	"hone/internal/busy"
 	"hone/internal/golden"
 )
 
@@ -335,6 +336,9 @@ func TestOutput(t *testing.T) {
 		if !slices.Contains(events, e) {
 			t.Errorf("no %s", e)
 		}
+	}
+	if _, ok := busy.Seconds(); ok && (last.Utilisation <= 0 || s.Utilisation <= 0) {
+		t.Errorf("the cores were %v busy, in all %v", last.Utilisation, s.Utilisation)
 	}
 	if s.Seconds != 9 || s.FirstLoss <= s.LastLoss || s.ValidLoss == nil || s.Tokens == 0 {
 		t.Errorf("summary %+v", s)
