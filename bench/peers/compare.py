@@ -86,16 +86,21 @@ def spread(values):
     return {"median": statistics.median(values), "min": min(values), "max": max(values), "runs": len(values)}
 
 
-def measured():
-    """When, and at which commit of hone. What these measurements write does not make it another one."""
-    git = lambda *args: subprocess.run(["git", *args], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=ROOT)
-    commit = git("describe", "--always").stdout.strip()
-    if commit and git("diff", "--quiet", "HEAD", "--", ".", ":!bench").returncode:
-        commit += "+"  # with changes
-    return {"commit": commit, "time": time.strftime("%Y-%m-%d %H:%M")}
+def git(*args):
+    return subprocess.run(["git", *args], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=ROOT)
 
 
-AT = measured()["commit"]  # hone is not built again on the way
+# The commit, with a + where the tree has changes; what these measurements write is none.
+COMMIT = git("describe", "--always").stdout.strip()
+if COMMIT and git("diff", "--quiet", "HEAD", "--", ".", ":!bench").returncode:
+    COMMIT += "+"
+
+
+def stamp():
+    """Which hone is measured, and when."""
+    return {"commit": COMMIT, "time": time.strftime("%Y-%m-%d %H:%M")}
+
+
 report = {"comparisons": [], "notes": []}
 if o.only and os.path.exists(o.out):  # keep what an earlier run has compared
     with open(o.out) as f:
@@ -108,7 +113,7 @@ def add(name, unit, peer, hones, peers, target=None, lower=False):
     ratios = [p / h if lower else h / p for h, p in zip(hones, peers)]
     h, p = spread(hones), spread(peers)
     ratio = spread(ratios) | {"median": p["median"] / h["median"] if lower else h["median"] / p["median"]}
-    entry = {"name": name, "unit": unit, "peer": peer, "hone": h, "other": p, "ratio": ratio, "measured": measured() | {"commit": AT}}
+    entry = {"name": name, "unit": unit, "peer": peer, "hone": h, "other": p, "ratio": ratio, "measured": stamp()}
     if target:
         entry["target"] = target
     names = [c["name"] for c in report["comparisons"]]
@@ -174,11 +179,13 @@ def trl():
     """One epoch over chats: the wall clock of the whole of hone train, against TRL's train() without loading and saving.
     All rows, with the accuracy of both, or the first 200."""
     folder = os.path.join(ROOT, "examples/banking77/full")
-    rows = open(os.path.join(folder, "train.jsonl")).readlines()
-    rows = rows if o.full else rows[:16 if o.quick else 200]
-    part, test = os.path.join(WORK, "rows.jsonl"), os.path.join(folder, "test.jsonl")
-    with open(part, "w") as f:
-        f.writelines(rows)
+    part, test = os.path.join(WORK, "train.jsonl"), os.path.join(WORK, "test.jsonl")
+    for path, most in ((part, 16 if o.quick else None if o.full else 200), (test, 20 if o.quick else None)):
+        with open(os.path.join(folder, os.path.basename(path))) as f:
+            rows = f.readlines()[:most]
+        with open(path, "w") as f:
+            f.writelines(rows)
+    count = len(open(part).readlines())
     hones, peers = [], []
     for i in range(1 if o.full else HEAVY):
         out = os.path.join(WORK, f"run{i}")
@@ -188,9 +195,9 @@ def trl():
         for result in results([sys.executable, os.path.join(HERE, "trl_sft.py"), HF, part, os.path.join(WORK, "trl")] + [test] * o.full):
             if "seconds" in result:
                 peers.append(result["seconds"])
-                add(f"SFT on banking77, {len(rows)} rows, one epoch", "s", "TRL's SFTTrainer, bf16", hones, peers, 4, lower=True)
+                add(f"SFT on banking77, {count} rows, one epoch", "s", "TRL's SFTTrainer, bf16", hones, peers, 4, lower=True)
             else:
-                report["accuracy"] = accuracy(test, os.path.join(out, "adapter")) | {"trl": result["exact_match"]} | measured() | {"commit": AT}
+                report["accuracy"] = accuracy(test, os.path.join(out, "adapter")) | {"trl": result["exact_match"]} | stamp()
                 save()
 
 
@@ -290,7 +297,7 @@ def adapters():
 def beside():
     """The time to the first token of hone serve, alone and beside hone train: hone against itself."""
     found = list(results(["go", "run", "./bench/beside", "-hone", o.hone, "-model", o.model, "-requests", "5" if o.quick else "60"]))
-    report["beside"] = found[-1] | {"measured": measured() | {"commit": AT}}
+    report["beside"] = found[-1] | {"measured": stamp()}
     save()
     say(f"first token: p95 {found[-1]['idle']['p95_ms']:.0f} ms alone, {found[-1]['beside']['p95_ms']:.0f} ms beside training, ratio {found[-1]['ratio_p95']:.2f}")
 
@@ -308,7 +315,7 @@ def divergence():
     with open(path, "w", encoding="utf-8") as f:
         f.write(text)
     ours = bench("divergence", text=path)["divergence"]
-    report["divergence"] = {"measured": measured() | {"commit": AT}, "hone": ours, "text": "banking77 test messages, then " + (os.path.basename(other) if other else "stories")}
+    report["divergence"] = {"measured": stamp(), "hone": ours, "text": "banking77 test messages, then " + (os.path.basename(other) if other else "stories")}
     save()
     if not LLAMA:
         return
