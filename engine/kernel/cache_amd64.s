@@ -40,14 +40,17 @@ DATA halfMin<>+56(SB)/4, $0xc77fe000
 DATA halfMin<>+60(SB)/4, $0xc77fe000
 GLOBL halfMin<>(SB), RODATA|NOPTR, $64
 
-// func tileF16AVX2_1x1(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool) 
-TEXT ·tileF16AVX2_1x1(SB), NOSPLIT, $0-49
+// func tileF16AVX2_1x1(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool, ahead int) 
+TEXT ·tileF16AVX2_1x1(SB), NOSPLIT, $0-64
 	MOVQ c+0(FP), DI
 	MOVQ ldc+8(FP), R10
 	MOVQ a+16(FP), SI
 	MOVQ b+24(FP), BX
 	MOVQ bStride+32(FP), R8
 	MOVQ k+40(FP), CX
+	MOVQ ahead+56(FP), R9
+	ADDQ BX, R9
+	LEAQ (R9)(R8*2), R12
 	MOVBLZX accumulate+48(FP), AX
 	TESTL AX, AX
 	JE zero
@@ -62,6 +65,7 @@ start:
 	SUBQ $4, CX
 	JLT rest
 loop:
+	PREFETCHT0 0(R9)
 	VCVTPH2PS 0(BX), Y0
 	VCVTPH2PS 16(BX), Y1
 	VBROADCASTSS 0(SI), Y2
@@ -72,6 +76,7 @@ loop:
 	VBROADCASTSS 4(SI), Y2
 	VFMADD231PS Y0, Y2, Y14
 	VFMADD231PS Y1, Y2, Y15
+	PREFETCHT0 64(R9)
 	VCVTPH2PS 64(BX), Y0
 	VCVTPH2PS 80(BX), Y1
 	VBROADCASTSS 8(SI), Y2
@@ -84,12 +89,15 @@ loop:
 	VFMADD231PS Y1, Y2, Y15
 	ADDQ $16, SI
 	ADDQ $128, BX
+	ADDQ $128, R9
+	ADDQ $128, R12
 	SUBQ $4, CX
 	JGE loop
 rest:
 	ADDQ $4, CX
 	JE store
 single:
+	PREFETCHT0 0(R9)
 	VCVTPH2PS 0(BX), Y0
 	VCVTPH2PS 16(BX), Y1
 	VBROADCASTSS 0(SI), Y2
@@ -97,6 +105,8 @@ single:
 	VFMADD231PS Y1, Y2, Y15
 	ADDQ $4, SI
 	ADDQ $32, BX
+	ADDQ $32, R9
+	ADDQ $32, R12
 	DECQ CX
 	JNE single
 store:
@@ -106,14 +116,17 @@ store:
 	VZEROUPPER
 	RET
 
-// func tileF16AVX2_2x1(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool) 
-TEXT ·tileF16AVX2_2x1(SB), NOSPLIT, $0-49
+// func tileF16AVX2_2x1(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool, ahead int) 
+TEXT ·tileF16AVX2_2x1(SB), NOSPLIT, $0-64
 	MOVQ c+0(FP), DI
 	MOVQ ldc+8(FP), R10
 	MOVQ a+16(FP), SI
 	MOVQ b+24(FP), BX
 	MOVQ bStride+32(FP), R8
 	MOVQ k+40(FP), CX
+	MOVQ ahead+56(FP), R9
+	ADDQ BX, R9
+	LEAQ (R9)(R8*2), R12
 	MOVBLZX accumulate+48(FP), AX
 	TESTL AX, AX
 	JE zero
@@ -133,6 +146,7 @@ start:
 	SUBQ $4, CX
 	JLT rest
 loop:
+	PREFETCHT0 0(R9)
 	VCVTPH2PS 0(BX), Y0
 	VCVTPH2PS 16(BX), Y1
 	VBROADCASTSS 0(SI), Y2
@@ -149,6 +163,7 @@ loop:
 	VBROADCASTSS 12(SI), Y3
 	VFMADD231PS Y0, Y3, Y14
 	VFMADD231PS Y1, Y3, Y15
+	PREFETCHT0 64(R9)
 	VCVTPH2PS 64(BX), Y0
 	VCVTPH2PS 80(BX), Y1
 	VBROADCASTSS 16(SI), Y2
@@ -167,12 +182,15 @@ loop:
 	VFMADD231PS Y1, Y3, Y15
 	ADDQ $32, SI
 	ADDQ $128, BX
+	ADDQ $128, R9
+	ADDQ $128, R12
 	SUBQ $4, CX
 	JGE loop
 rest:
 	ADDQ $4, CX
 	JE store
 single:
+	PREFETCHT0 0(R9)
 	VCVTPH2PS 0(BX), Y0
 	VCVTPH2PS 16(BX), Y1
 	VBROADCASTSS 0(SI), Y2
@@ -183,6 +201,8 @@ single:
 	VFMADD231PS Y1, Y3, Y15
 	ADDQ $8, SI
 	ADDQ $32, BX
+	ADDQ $32, R9
+	ADDQ $32, R12
 	DECQ CX
 	JNE single
 store:
@@ -195,14 +215,17 @@ store:
 	VZEROUPPER
 	RET
 
-// func tileF16AVX2_3x1(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool) 
-TEXT ·tileF16AVX2_3x1(SB), NOSPLIT, $0-49
+// func tileF16AVX2_3x1(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool, ahead int) 
+TEXT ·tileF16AVX2_3x1(SB), NOSPLIT, $0-64
 	MOVQ c+0(FP), DI
 	MOVQ ldc+8(FP), R10
 	MOVQ a+16(FP), SI
 	MOVQ b+24(FP), BX
 	MOVQ bStride+32(FP), R8
 	MOVQ k+40(FP), CX
+	MOVQ ahead+56(FP), R9
+	ADDQ BX, R9
+	LEAQ (R9)(R8*2), R12
 	MOVBLZX accumulate+48(FP), AX
 	TESTL AX, AX
 	JE zero
@@ -227,6 +250,7 @@ start:
 	SUBQ $4, CX
 	JLT rest
 loop:
+	PREFETCHT0 0(R9)
 	VCVTPH2PS 0(BX), Y0
 	VCVTPH2PS 16(BX), Y1
 	VBROADCASTSS 0(SI), Y2
@@ -249,6 +273,7 @@ loop:
 	VBROADCASTSS 20(SI), Y4
 	VFMADD231PS Y0, Y4, Y14
 	VFMADD231PS Y1, Y4, Y15
+	PREFETCHT0 64(R9)
 	VCVTPH2PS 64(BX), Y0
 	VCVTPH2PS 80(BX), Y1
 	VBROADCASTSS 24(SI), Y2
@@ -273,12 +298,15 @@ loop:
 	VFMADD231PS Y1, Y4, Y15
 	ADDQ $48, SI
 	ADDQ $128, BX
+	ADDQ $128, R9
+	ADDQ $128, R12
 	SUBQ $4, CX
 	JGE loop
 rest:
 	ADDQ $4, CX
 	JE store
 single:
+	PREFETCHT0 0(R9)
 	VCVTPH2PS 0(BX), Y0
 	VCVTPH2PS 16(BX), Y1
 	VBROADCASTSS 0(SI), Y2
@@ -292,6 +320,8 @@ single:
 	VFMADD231PS Y1, Y4, Y15
 	ADDQ $12, SI
 	ADDQ $32, BX
+	ADDQ $32, R9
+	ADDQ $32, R12
 	DECQ CX
 	JNE single
 store:
@@ -307,14 +337,17 @@ store:
 	VZEROUPPER
 	RET
 
-// func tileF16AVX2_4x1(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool) 
-TEXT ·tileF16AVX2_4x1(SB), NOSPLIT, $0-49
+// func tileF16AVX2_4x1(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool, ahead int) 
+TEXT ·tileF16AVX2_4x1(SB), NOSPLIT, $0-64
 	MOVQ c+0(FP), DI
 	MOVQ ldc+8(FP), R10
 	MOVQ a+16(FP), SI
 	MOVQ b+24(FP), BX
 	MOVQ bStride+32(FP), R8
 	MOVQ k+40(FP), CX
+	MOVQ ahead+56(FP), R9
+	ADDQ BX, R9
+	LEAQ (R9)(R8*2), R12
 	MOVBLZX accumulate+48(FP), AX
 	TESTL AX, AX
 	JE zero
@@ -344,6 +377,7 @@ start:
 	SUBQ $4, CX
 	JLT rest
 loop:
+	PREFETCHT0 0(R9)
 	VCVTPH2PS 0(BX), Y0
 	VCVTPH2PS 16(BX), Y1
 	VBROADCASTSS 0(SI), Y2
@@ -372,6 +406,7 @@ loop:
 	VBROADCASTSS 28(SI), Y5
 	VFMADD231PS Y0, Y5, Y14
 	VFMADD231PS Y1, Y5, Y15
+	PREFETCHT0 64(R9)
 	VCVTPH2PS 64(BX), Y0
 	VCVTPH2PS 80(BX), Y1
 	VBROADCASTSS 32(SI), Y2
@@ -402,12 +437,15 @@ loop:
 	VFMADD231PS Y1, Y5, Y15
 	ADDQ $64, SI
 	ADDQ $128, BX
+	ADDQ $128, R9
+	ADDQ $128, R12
 	SUBQ $4, CX
 	JGE loop
 rest:
 	ADDQ $4, CX
 	JE store
 single:
+	PREFETCHT0 0(R9)
 	VCVTPH2PS 0(BX), Y0
 	VCVTPH2PS 16(BX), Y1
 	VBROADCASTSS 0(SI), Y2
@@ -424,6 +462,8 @@ single:
 	VFMADD231PS Y1, Y5, Y15
 	ADDQ $16, SI
 	ADDQ $32, BX
+	ADDQ $32, R9
+	ADDQ $32, R12
 	DECQ CX
 	JNE single
 store:
@@ -442,14 +482,17 @@ store:
 	VZEROUPPER
 	RET
 
-// func tileF16AVX2_5x1(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool) 
-TEXT ·tileF16AVX2_5x1(SB), NOSPLIT, $0-49
+// func tileF16AVX2_5x1(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool, ahead int) 
+TEXT ·tileF16AVX2_5x1(SB), NOSPLIT, $0-64
 	MOVQ c+0(FP), DI
 	MOVQ ldc+8(FP), R10
 	MOVQ a+16(FP), SI
 	MOVQ b+24(FP), BX
 	MOVQ bStride+32(FP), R8
 	MOVQ k+40(FP), CX
+	MOVQ ahead+56(FP), R9
+	ADDQ BX, R9
+	LEAQ (R9)(R8*2), R12
 	MOVBLZX accumulate+48(FP), AX
 	TESTL AX, AX
 	JE zero
@@ -484,6 +527,7 @@ start:
 	SUBQ $4, CX
 	JLT rest
 loop:
+	PREFETCHT0 0(R9)
 	VCVTPH2PS 0(BX), Y0
 	VCVTPH2PS 16(BX), Y1
 	VBROADCASTSS 0(SI), Y2
@@ -518,6 +562,7 @@ loop:
 	VBROADCASTSS 36(SI), Y2
 	VFMADD231PS Y0, Y2, Y14
 	VFMADD231PS Y1, Y2, Y15
+	PREFETCHT0 64(R9)
 	VCVTPH2PS 64(BX), Y0
 	VCVTPH2PS 80(BX), Y1
 	VBROADCASTSS 40(SI), Y2
@@ -554,12 +599,15 @@ loop:
 	VFMADD231PS Y1, Y2, Y15
 	ADDQ $80, SI
 	ADDQ $128, BX
+	ADDQ $128, R9
+	ADDQ $128, R12
 	SUBQ $4, CX
 	JGE loop
 rest:
 	ADDQ $4, CX
 	JE store
 single:
+	PREFETCHT0 0(R9)
 	VCVTPH2PS 0(BX), Y0
 	VCVTPH2PS 16(BX), Y1
 	VBROADCASTSS 0(SI), Y2
@@ -579,6 +627,8 @@ single:
 	VFMADD231PS Y1, Y2, Y15
 	ADDQ $20, SI
 	ADDQ $32, BX
+	ADDQ $32, R9
+	ADDQ $32, R12
 	DECQ CX
 	JNE single
 store:
@@ -600,14 +650,17 @@ store:
 	VZEROUPPER
 	RET
 
-// func tileF16AVX2_6x1(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool) 
-TEXT ·tileF16AVX2_6x1(SB), NOSPLIT, $0-49
+// func tileF16AVX2_6x1(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool, ahead int) 
+TEXT ·tileF16AVX2_6x1(SB), NOSPLIT, $0-64
 	MOVQ c+0(FP), DI
 	MOVQ ldc+8(FP), R10
 	MOVQ a+16(FP), SI
 	MOVQ b+24(FP), BX
 	MOVQ bStride+32(FP), R8
 	MOVQ k+40(FP), CX
+	MOVQ ahead+56(FP), R9
+	ADDQ BX, R9
+	LEAQ (R9)(R8*2), R12
 	MOVBLZX accumulate+48(FP), AX
 	TESTL AX, AX
 	JE zero
@@ -647,6 +700,7 @@ start:
 	SUBQ $4, CX
 	JLT rest
 loop:
+	PREFETCHT0 0(R9)
 	VCVTPH2PS 0(BX), Y0
 	VCVTPH2PS 16(BX), Y1
 	VBROADCASTSS 0(SI), Y2
@@ -687,6 +741,7 @@ loop:
 	VBROADCASTSS 44(SI), Y3
 	VFMADD231PS Y0, Y3, Y14
 	VFMADD231PS Y1, Y3, Y15
+	PREFETCHT0 64(R9)
 	VCVTPH2PS 64(BX), Y0
 	VCVTPH2PS 80(BX), Y1
 	VBROADCASTSS 48(SI), Y2
@@ -729,12 +784,15 @@ loop:
 	VFMADD231PS Y1, Y3, Y15
 	ADDQ $96, SI
 	ADDQ $128, BX
+	ADDQ $128, R9
+	ADDQ $128, R12
 	SUBQ $4, CX
 	JGE loop
 rest:
 	ADDQ $4, CX
 	JE store
 single:
+	PREFETCHT0 0(R9)
 	VCVTPH2PS 0(BX), Y0
 	VCVTPH2PS 16(BX), Y1
 	VBROADCASTSS 0(SI), Y2
@@ -757,6 +815,8 @@ single:
 	VFMADD231PS Y1, Y3, Y15
 	ADDQ $24, SI
 	ADDQ $32, BX
+	ADDQ $32, R9
+	ADDQ $32, R12
 	DECQ CX
 	JNE single
 store:
@@ -800,14 +860,17 @@ loop:
 	VZEROUPPER
 	RET
 
-// func tileF16AVX512_1x1(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool) 
-TEXT ·tileF16AVX512_1x1(SB), NOSPLIT, $0-49
+// func tileF16AVX512_1x1(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool, ahead int) 
+TEXT ·tileF16AVX512_1x1(SB), NOSPLIT, $0-64
 	MOVQ c+0(FP), DI
 	MOVQ ldc+8(FP), R10
 	MOVQ a+16(FP), SI
 	MOVQ b+24(FP), BX
 	MOVQ bStride+32(FP), R8
 	MOVQ k+40(FP), CX
+	MOVQ ahead+56(FP), R9
+	ADDQ BX, R9
+	LEAQ (R9)(R8*2), R12
 	MOVBLZX accumulate+48(FP), AX
 	TESTL AX, AX
 	JE zero
@@ -820,12 +883,14 @@ start:
 	SUBQ $4, CX
 	JLT rest
 loop:
+	PREFETCHT0 0(R9)
 	VCVTPH2PS 0(BX), Z0
 	VBROADCASTSS 0(SI), Z1
 	VFMADD231PS Z0, Z1, Z31
 	VCVTPH2PS 32(BX), Z0
 	VBROADCASTSS 4(SI), Z1
 	VFMADD231PS Z0, Z1, Z31
+	PREFETCHT0 64(R9)
 	VCVTPH2PS 64(BX), Z0
 	VBROADCASTSS 8(SI), Z1
 	VFMADD231PS Z0, Z1, Z31
@@ -834,17 +899,22 @@ loop:
 	VFMADD231PS Z0, Z1, Z31
 	ADDQ $16, SI
 	ADDQ $128, BX
+	ADDQ $128, R9
+	ADDQ $128, R12
 	SUBQ $4, CX
 	JGE loop
 rest:
 	ADDQ $4, CX
 	JE store
 single:
+	PREFETCHT0 0(R9)
 	VCVTPH2PS 0(BX), Z0
 	VBROADCASTSS 0(SI), Z1
 	VFMADD231PS Z0, Z1, Z31
 	ADDQ $4, SI
 	ADDQ $32, BX
+	ADDQ $32, R9
+	ADDQ $32, R12
 	DECQ CX
 	JNE single
 store:
@@ -853,14 +923,17 @@ store:
 	VZEROUPPER
 	RET
 
-// func tileF16AVX512_1x2(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool) 
-TEXT ·tileF16AVX512_1x2(SB), NOSPLIT, $0-49
+// func tileF16AVX512_1x2(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool, ahead int) 
+TEXT ·tileF16AVX512_1x2(SB), NOSPLIT, $0-64
 	MOVQ c+0(FP), DI
 	MOVQ ldc+8(FP), R10
 	MOVQ a+16(FP), SI
 	MOVQ b+24(FP), BX
 	MOVQ bStride+32(FP), R8
 	MOVQ k+40(FP), CX
+	MOVQ ahead+56(FP), R9
+	ADDQ BX, R9
+	LEAQ (R9)(R8*2), R12
 	MOVBLZX accumulate+48(FP), AX
 	TESTL AX, AX
 	JE zero
@@ -875,6 +948,8 @@ start:
 	SUBQ $4, CX
 	JLT rest
 loop:
+	PREFETCHT0 0(R9)
+	PREFETCHT0 0(R9)(R8*1)
 	VCVTPH2PS 0(BX), Z0
 	VCVTPH2PS 0(BX)(R8*1), Z1
 	VBROADCASTSS 0(SI), Z2
@@ -885,6 +960,8 @@ loop:
 	VBROADCASTSS 4(SI), Z2
 	VFMADD231PS Z0, Z2, Z30
 	VFMADD231PS Z1, Z2, Z31
+	PREFETCHT0 64(R9)
+	PREFETCHT0 64(R9)(R8*1)
 	VCVTPH2PS 64(BX), Z0
 	VCVTPH2PS 64(BX)(R8*1), Z1
 	VBROADCASTSS 8(SI), Z2
@@ -897,12 +974,16 @@ loop:
 	VFMADD231PS Z1, Z2, Z31
 	ADDQ $16, SI
 	ADDQ $128, BX
+	ADDQ $128, R9
+	ADDQ $128, R12
 	SUBQ $4, CX
 	JGE loop
 rest:
 	ADDQ $4, CX
 	JE store
 single:
+	PREFETCHT0 0(R9)
+	PREFETCHT0 0(R9)(R8*1)
 	VCVTPH2PS 0(BX), Z0
 	VCVTPH2PS 0(BX)(R8*1), Z1
 	VBROADCASTSS 0(SI), Z2
@@ -910,6 +991,8 @@ single:
 	VFMADD231PS Z1, Z2, Z31
 	ADDQ $4, SI
 	ADDQ $32, BX
+	ADDQ $32, R9
+	ADDQ $32, R12
 	DECQ CX
 	JNE single
 store:
@@ -919,14 +1002,17 @@ store:
 	VZEROUPPER
 	RET
 
-// func tileF16AVX512_1x3(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool) 
-TEXT ·tileF16AVX512_1x3(SB), NOSPLIT, $0-49
+// func tileF16AVX512_1x3(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool, ahead int) 
+TEXT ·tileF16AVX512_1x3(SB), NOSPLIT, $0-64
 	MOVQ c+0(FP), DI
 	MOVQ ldc+8(FP), R10
 	MOVQ a+16(FP), SI
 	MOVQ b+24(FP), BX
 	MOVQ bStride+32(FP), R8
 	MOVQ k+40(FP), CX
+	MOVQ ahead+56(FP), R9
+	ADDQ BX, R9
+	LEAQ (R9)(R8*2), R12
 	MOVBLZX accumulate+48(FP), AX
 	TESTL AX, AX
 	JE zero
@@ -943,6 +1029,9 @@ start:
 	SUBQ $4, CX
 	JLT rest
 loop:
+	PREFETCHT0 0(R9)
+	PREFETCHT0 0(R9)(R8*1)
+	PREFETCHT0 0(R12)
 	VCVTPH2PS 0(BX), Z0
 	VCVTPH2PS 0(BX)(R8*1), Z1
 	VCVTPH2PS 0(BX)(R8*2), Z2
@@ -957,6 +1046,9 @@ loop:
 	VFMADD231PS Z0, Z3, Z29
 	VFMADD231PS Z1, Z3, Z30
 	VFMADD231PS Z2, Z3, Z31
+	PREFETCHT0 64(R9)
+	PREFETCHT0 64(R9)(R8*1)
+	PREFETCHT0 64(R12)
 	VCVTPH2PS 64(BX), Z0
 	VCVTPH2PS 64(BX)(R8*1), Z1
 	VCVTPH2PS 64(BX)(R8*2), Z2
@@ -973,12 +1065,17 @@ loop:
 	VFMADD231PS Z2, Z3, Z31
 	ADDQ $16, SI
 	ADDQ $128, BX
+	ADDQ $128, R9
+	ADDQ $128, R12
 	SUBQ $4, CX
 	JGE loop
 rest:
 	ADDQ $4, CX
 	JE store
 single:
+	PREFETCHT0 0(R9)
+	PREFETCHT0 0(R9)(R8*1)
+	PREFETCHT0 0(R12)
 	VCVTPH2PS 0(BX), Z0
 	VCVTPH2PS 0(BX)(R8*1), Z1
 	VCVTPH2PS 0(BX)(R8*2), Z2
@@ -988,6 +1085,8 @@ single:
 	VFMADD231PS Z2, Z3, Z31
 	ADDQ $4, SI
 	ADDQ $32, BX
+	ADDQ $32, R9
+	ADDQ $32, R12
 	DECQ CX
 	JNE single
 store:
@@ -998,14 +1097,17 @@ store:
 	VZEROUPPER
 	RET
 
-// func tileF16AVX512_2x1(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool) 
-TEXT ·tileF16AVX512_2x1(SB), NOSPLIT, $0-49
+// func tileF16AVX512_2x1(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool, ahead int) 
+TEXT ·tileF16AVX512_2x1(SB), NOSPLIT, $0-64
 	MOVQ c+0(FP), DI
 	MOVQ ldc+8(FP), R10
 	MOVQ a+16(FP), SI
 	MOVQ b+24(FP), BX
 	MOVQ bStride+32(FP), R8
 	MOVQ k+40(FP), CX
+	MOVQ ahead+56(FP), R9
+	ADDQ BX, R9
+	LEAQ (R9)(R8*2), R12
 	MOVBLZX accumulate+48(FP), AX
 	TESTL AX, AX
 	JE zero
@@ -1021,6 +1123,7 @@ start:
 	SUBQ $4, CX
 	JLT rest
 loop:
+	PREFETCHT0 0(R9)
 	VCVTPH2PS 0(BX), Z0
 	VBROADCASTSS 0(SI), Z1
 	VFMADD231PS Z0, Z1, Z30
@@ -1031,6 +1134,7 @@ loop:
 	VFMADD231PS Z0, Z1, Z30
 	VBROADCASTSS 12(SI), Z2
 	VFMADD231PS Z0, Z2, Z31
+	PREFETCHT0 64(R9)
 	VCVTPH2PS 64(BX), Z0
 	VBROADCASTSS 16(SI), Z1
 	VFMADD231PS Z0, Z1, Z30
@@ -1043,12 +1147,15 @@ loop:
 	VFMADD231PS Z0, Z2, Z31
 	ADDQ $32, SI
 	ADDQ $128, BX
+	ADDQ $128, R9
+	ADDQ $128, R12
 	SUBQ $4, CX
 	JGE loop
 rest:
 	ADDQ $4, CX
 	JE store
 single:
+	PREFETCHT0 0(R9)
 	VCVTPH2PS 0(BX), Z0
 	VBROADCASTSS 0(SI), Z1
 	VFMADD231PS Z0, Z1, Z30
@@ -1056,6 +1163,8 @@ single:
 	VFMADD231PS Z0, Z2, Z31
 	ADDQ $8, SI
 	ADDQ $32, BX
+	ADDQ $32, R9
+	ADDQ $32, R12
 	DECQ CX
 	JNE single
 store:
@@ -1066,14 +1175,17 @@ store:
 	VZEROUPPER
 	RET
 
-// func tileF16AVX512_2x2(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool) 
-TEXT ·tileF16AVX512_2x2(SB), NOSPLIT, $0-49
+// func tileF16AVX512_2x2(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool, ahead int) 
+TEXT ·tileF16AVX512_2x2(SB), NOSPLIT, $0-64
 	MOVQ c+0(FP), DI
 	MOVQ ldc+8(FP), R10
 	MOVQ a+16(FP), SI
 	MOVQ b+24(FP), BX
 	MOVQ bStride+32(FP), R8
 	MOVQ k+40(FP), CX
+	MOVQ ahead+56(FP), R9
+	ADDQ BX, R9
+	LEAQ (R9)(R8*2), R12
 	MOVBLZX accumulate+48(FP), AX
 	TESTL AX, AX
 	JE zero
@@ -1093,6 +1205,8 @@ start:
 	SUBQ $4, CX
 	JLT rest
 loop:
+	PREFETCHT0 0(R9)
+	PREFETCHT0 0(R9)(R8*1)
 	VCVTPH2PS 0(BX), Z0
 	VCVTPH2PS 0(BX)(R8*1), Z1
 	VBROADCASTSS 0(SI), Z2
@@ -1109,6 +1223,8 @@ loop:
 	VBROADCASTSS 12(SI), Z3
 	VFMADD231PS Z0, Z3, Z30
 	VFMADD231PS Z1, Z3, Z31
+	PREFETCHT0 64(R9)
+	PREFETCHT0 64(R9)(R8*1)
 	VCVTPH2PS 64(BX), Z0
 	VCVTPH2PS 64(BX)(R8*1), Z1
 	VBROADCASTSS 16(SI), Z2
@@ -1127,12 +1243,16 @@ loop:
 	VFMADD231PS Z1, Z3, Z31
 	ADDQ $32, SI
 	ADDQ $128, BX
+	ADDQ $128, R9
+	ADDQ $128, R12
 	SUBQ $4, CX
 	JGE loop
 rest:
 	ADDQ $4, CX
 	JE store
 single:
+	PREFETCHT0 0(R9)
+	PREFETCHT0 0(R9)(R8*1)
 	VCVTPH2PS 0(BX), Z0
 	VCVTPH2PS 0(BX)(R8*1), Z1
 	VBROADCASTSS 0(SI), Z2
@@ -1143,6 +1263,8 @@ single:
 	VFMADD231PS Z1, Z3, Z31
 	ADDQ $8, SI
 	ADDQ $32, BX
+	ADDQ $32, R9
+	ADDQ $32, R12
 	DECQ CX
 	JNE single
 store:
@@ -1155,14 +1277,17 @@ store:
 	VZEROUPPER
 	RET
 
-// func tileF16AVX512_2x3(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool) 
-TEXT ·tileF16AVX512_2x3(SB), NOSPLIT, $0-49
+// func tileF16AVX512_2x3(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool, ahead int) 
+TEXT ·tileF16AVX512_2x3(SB), NOSPLIT, $0-64
 	MOVQ c+0(FP), DI
 	MOVQ ldc+8(FP), R10
 	MOVQ a+16(FP), SI
 	MOVQ b+24(FP), BX
 	MOVQ bStride+32(FP), R8
 	MOVQ k+40(FP), CX
+	MOVQ ahead+56(FP), R9
+	ADDQ BX, R9
+	LEAQ (R9)(R8*2), R12
 	MOVBLZX accumulate+48(FP), AX
 	TESTL AX, AX
 	JE zero
@@ -1186,6 +1311,9 @@ start:
 	SUBQ $4, CX
 	JLT rest
 loop:
+	PREFETCHT0 0(R9)
+	PREFETCHT0 0(R9)(R8*1)
+	PREFETCHT0 0(R12)
 	VCVTPH2PS 0(BX), Z0
 	VCVTPH2PS 0(BX)(R8*1), Z1
 	VCVTPH2PS 0(BX)(R8*2), Z2
@@ -1208,6 +1336,9 @@ loop:
 	VFMADD231PS Z0, Z4, Z29
 	VFMADD231PS Z1, Z4, Z30
 	VFMADD231PS Z2, Z4, Z31
+	PREFETCHT0 64(R9)
+	PREFETCHT0 64(R9)(R8*1)
+	PREFETCHT0 64(R12)
 	VCVTPH2PS 64(BX), Z0
 	VCVTPH2PS 64(BX)(R8*1), Z1
 	VCVTPH2PS 64(BX)(R8*2), Z2
@@ -1232,12 +1363,17 @@ loop:
 	VFMADD231PS Z2, Z4, Z31
 	ADDQ $32, SI
 	ADDQ $128, BX
+	ADDQ $128, R9
+	ADDQ $128, R12
 	SUBQ $4, CX
 	JGE loop
 rest:
 	ADDQ $4, CX
 	JE store
 single:
+	PREFETCHT0 0(R9)
+	PREFETCHT0 0(R9)(R8*1)
+	PREFETCHT0 0(R12)
 	VCVTPH2PS 0(BX), Z0
 	VCVTPH2PS 0(BX)(R8*1), Z1
 	VCVTPH2PS 0(BX)(R8*2), Z2
@@ -1251,6 +1387,8 @@ single:
 	VFMADD231PS Z2, Z4, Z31
 	ADDQ $8, SI
 	ADDQ $32, BX
+	ADDQ $32, R9
+	ADDQ $32, R12
 	DECQ CX
 	JNE single
 store:
@@ -1265,14 +1403,17 @@ store:
 	VZEROUPPER
 	RET
 
-// func tileF16AVX512_3x1(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool) 
-TEXT ·tileF16AVX512_3x1(SB), NOSPLIT, $0-49
+// func tileF16AVX512_3x1(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool, ahead int) 
+TEXT ·tileF16AVX512_3x1(SB), NOSPLIT, $0-64
 	MOVQ c+0(FP), DI
 	MOVQ ldc+8(FP), R10
 	MOVQ a+16(FP), SI
 	MOVQ b+24(FP), BX
 	MOVQ bStride+32(FP), R8
 	MOVQ k+40(FP), CX
+	MOVQ ahead+56(FP), R9
+	ADDQ BX, R9
+	LEAQ (R9)(R8*2), R12
 	MOVBLZX accumulate+48(FP), AX
 	TESTL AX, AX
 	JE zero
@@ -1291,6 +1432,7 @@ start:
 	SUBQ $4, CX
 	JLT rest
 loop:
+	PREFETCHT0 0(R9)
 	VCVTPH2PS 0(BX), Z0
 	VBROADCASTSS 0(SI), Z1
 	VFMADD231PS Z0, Z1, Z29
@@ -1305,6 +1447,7 @@ loop:
 	VFMADD231PS Z0, Z2, Z30
 	VBROADCASTSS 20(SI), Z3
 	VFMADD231PS Z0, Z3, Z31
+	PREFETCHT0 64(R9)
 	VCVTPH2PS 64(BX), Z0
 	VBROADCASTSS 24(SI), Z1
 	VFMADD231PS Z0, Z1, Z29
@@ -1321,12 +1464,15 @@ loop:
 	VFMADD231PS Z0, Z3, Z31
 	ADDQ $48, SI
 	ADDQ $128, BX
+	ADDQ $128, R9
+	ADDQ $128, R12
 	SUBQ $4, CX
 	JGE loop
 rest:
 	ADDQ $4, CX
 	JE store
 single:
+	PREFETCHT0 0(R9)
 	VCVTPH2PS 0(BX), Z0
 	VBROADCASTSS 0(SI), Z1
 	VFMADD231PS Z0, Z1, Z29
@@ -1336,6 +1482,8 @@ single:
 	VFMADD231PS Z0, Z3, Z31
 	ADDQ $12, SI
 	ADDQ $32, BX
+	ADDQ $32, R9
+	ADDQ $32, R12
 	DECQ CX
 	JNE single
 store:
@@ -1348,14 +1496,17 @@ store:
 	VZEROUPPER
 	RET
 
-// func tileF16AVX512_3x2(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool) 
-TEXT ·tileF16AVX512_3x2(SB), NOSPLIT, $0-49
+// func tileF16AVX512_3x2(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool, ahead int) 
+TEXT ·tileF16AVX512_3x2(SB), NOSPLIT, $0-64
 	MOVQ c+0(FP), DI
 	MOVQ ldc+8(FP), R10
 	MOVQ a+16(FP), SI
 	MOVQ b+24(FP), BX
 	MOVQ bStride+32(FP), R8
 	MOVQ k+40(FP), CX
+	MOVQ ahead+56(FP), R9
+	ADDQ BX, R9
+	LEAQ (R9)(R8*2), R12
 	MOVBLZX accumulate+48(FP), AX
 	TESTL AX, AX
 	JE zero
@@ -1380,6 +1531,8 @@ start:
 	SUBQ $4, CX
 	JLT rest
 loop:
+	PREFETCHT0 0(R9)
+	PREFETCHT0 0(R9)(R8*1)
 	VCVTPH2PS 0(BX), Z0
 	VCVTPH2PS 0(BX)(R8*1), Z1
 	VBROADCASTSS 0(SI), Z2
@@ -1402,6 +1555,8 @@ loop:
 	VBROADCASTSS 20(SI), Z4
 	VFMADD231PS Z0, Z4, Z30
 	VFMADD231PS Z1, Z4, Z31
+	PREFETCHT0 64(R9)
+	PREFETCHT0 64(R9)(R8*1)
 	VCVTPH2PS 64(BX), Z0
 	VCVTPH2PS 64(BX)(R8*1), Z1
 	VBROADCASTSS 24(SI), Z2
@@ -1426,12 +1581,16 @@ loop:
 	VFMADD231PS Z1, Z4, Z31
 	ADDQ $48, SI
 	ADDQ $128, BX
+	ADDQ $128, R9
+	ADDQ $128, R12
 	SUBQ $4, CX
 	JGE loop
 rest:
 	ADDQ $4, CX
 	JE store
 single:
+	PREFETCHT0 0(R9)
+	PREFETCHT0 0(R9)(R8*1)
 	VCVTPH2PS 0(BX), Z0
 	VCVTPH2PS 0(BX)(R8*1), Z1
 	VBROADCASTSS 0(SI), Z2
@@ -1445,6 +1604,8 @@ single:
 	VFMADD231PS Z1, Z4, Z31
 	ADDQ $12, SI
 	ADDQ $32, BX
+	ADDQ $32, R9
+	ADDQ $32, R12
 	DECQ CX
 	JNE single
 store:
@@ -1460,14 +1621,17 @@ store:
 	VZEROUPPER
 	RET
 
-// func tileF16AVX512_3x3(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool) 
-TEXT ·tileF16AVX512_3x3(SB), NOSPLIT, $0-49
+// func tileF16AVX512_3x3(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool, ahead int) 
+TEXT ·tileF16AVX512_3x3(SB), NOSPLIT, $0-64
 	MOVQ c+0(FP), DI
 	MOVQ ldc+8(FP), R10
 	MOVQ a+16(FP), SI
 	MOVQ b+24(FP), BX
 	MOVQ bStride+32(FP), R8
 	MOVQ k+40(FP), CX
+	MOVQ ahead+56(FP), R9
+	ADDQ BX, R9
+	LEAQ (R9)(R8*2), R12
 	MOVBLZX accumulate+48(FP), AX
 	TESTL AX, AX
 	JE zero
@@ -1498,6 +1662,9 @@ start:
 	SUBQ $4, CX
 	JLT rest
 loop:
+	PREFETCHT0 0(R9)
+	PREFETCHT0 0(R9)(R8*1)
+	PREFETCHT0 0(R12)
 	VCVTPH2PS 0(BX), Z0
 	VCVTPH2PS 0(BX)(R8*1), Z1
 	VCVTPH2PS 0(BX)(R8*2), Z2
@@ -1528,6 +1695,9 @@ loop:
 	VFMADD231PS Z0, Z5, Z29
 	VFMADD231PS Z1, Z5, Z30
 	VFMADD231PS Z2, Z5, Z31
+	PREFETCHT0 64(R9)
+	PREFETCHT0 64(R9)(R8*1)
+	PREFETCHT0 64(R12)
 	VCVTPH2PS 64(BX), Z0
 	VCVTPH2PS 64(BX)(R8*1), Z1
 	VCVTPH2PS 64(BX)(R8*2), Z2
@@ -1560,12 +1730,17 @@ loop:
 	VFMADD231PS Z2, Z5, Z31
 	ADDQ $48, SI
 	ADDQ $128, BX
+	ADDQ $128, R9
+	ADDQ $128, R12
 	SUBQ $4, CX
 	JGE loop
 rest:
 	ADDQ $4, CX
 	JE store
 single:
+	PREFETCHT0 0(R9)
+	PREFETCHT0 0(R9)(R8*1)
+	PREFETCHT0 0(R12)
 	VCVTPH2PS 0(BX), Z0
 	VCVTPH2PS 0(BX)(R8*1), Z1
 	VCVTPH2PS 0(BX)(R8*2), Z2
@@ -1583,6 +1758,8 @@ single:
 	VFMADD231PS Z2, Z5, Z31
 	ADDQ $12, SI
 	ADDQ $32, BX
+	ADDQ $32, R9
+	ADDQ $32, R12
 	DECQ CX
 	JNE single
 store:
@@ -1601,14 +1778,17 @@ store:
 	VZEROUPPER
 	RET
 
-// func tileF16AVX512_4x1(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool) 
-TEXT ·tileF16AVX512_4x1(SB), NOSPLIT, $0-49
+// func tileF16AVX512_4x1(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool, ahead int) 
+TEXT ·tileF16AVX512_4x1(SB), NOSPLIT, $0-64
 	MOVQ c+0(FP), DI
 	MOVQ ldc+8(FP), R10
 	MOVQ a+16(FP), SI
 	MOVQ b+24(FP), BX
 	MOVQ bStride+32(FP), R8
 	MOVQ k+40(FP), CX
+	MOVQ ahead+56(FP), R9
+	ADDQ BX, R9
+	LEAQ (R9)(R8*2), R12
 	MOVBLZX accumulate+48(FP), AX
 	TESTL AX, AX
 	JE zero
@@ -1630,6 +1810,7 @@ start:
 	SUBQ $4, CX
 	JLT rest
 loop:
+	PREFETCHT0 0(R9)
 	VCVTPH2PS 0(BX), Z0
 	VBROADCASTSS 0(SI), Z1
 	VFMADD231PS Z0, Z1, Z28
@@ -1648,6 +1829,7 @@ loop:
 	VFMADD231PS Z0, Z3, Z30
 	VBROADCASTSS 28(SI), Z4
 	VFMADD231PS Z0, Z4, Z31
+	PREFETCHT0 64(R9)
 	VCVTPH2PS 64(BX), Z0
 	VBROADCASTSS 32(SI), Z1
 	VFMADD231PS Z0, Z1, Z28
@@ -1668,12 +1850,15 @@ loop:
 	VFMADD231PS Z0, Z4, Z31
 	ADDQ $64, SI
 	ADDQ $128, BX
+	ADDQ $128, R9
+	ADDQ $128, R12
 	SUBQ $4, CX
 	JGE loop
 rest:
 	ADDQ $4, CX
 	JE store
 single:
+	PREFETCHT0 0(R9)
 	VCVTPH2PS 0(BX), Z0
 	VBROADCASTSS 0(SI), Z1
 	VFMADD231PS Z0, Z1, Z28
@@ -1685,6 +1870,8 @@ single:
 	VFMADD231PS Z0, Z4, Z31
 	ADDQ $16, SI
 	ADDQ $32, BX
+	ADDQ $32, R9
+	ADDQ $32, R12
 	DECQ CX
 	JNE single
 store:
@@ -1699,14 +1886,17 @@ store:
 	VZEROUPPER
 	RET
 
-// func tileF16AVX512_4x2(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool) 
-TEXT ·tileF16AVX512_4x2(SB), NOSPLIT, $0-49
+// func tileF16AVX512_4x2(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool, ahead int) 
+TEXT ·tileF16AVX512_4x2(SB), NOSPLIT, $0-64
 	MOVQ c+0(FP), DI
 	MOVQ ldc+8(FP), R10
 	MOVQ a+16(FP), SI
 	MOVQ b+24(FP), BX
 	MOVQ bStride+32(FP), R8
 	MOVQ k+40(FP), CX
+	MOVQ ahead+56(FP), R9
+	ADDQ BX, R9
+	LEAQ (R9)(R8*2), R12
 	MOVBLZX accumulate+48(FP), AX
 	TESTL AX, AX
 	JE zero
@@ -1736,6 +1926,8 @@ start:
 	SUBQ $4, CX
 	JLT rest
 loop:
+	PREFETCHT0 0(R9)
+	PREFETCHT0 0(R9)(R8*1)
 	VCVTPH2PS 0(BX), Z0
 	VCVTPH2PS 0(BX)(R8*1), Z1
 	VBROADCASTSS 0(SI), Z2
@@ -1764,6 +1956,8 @@ loop:
 	VBROADCASTSS 28(SI), Z5
 	VFMADD231PS Z0, Z5, Z30
 	VFMADD231PS Z1, Z5, Z31
+	PREFETCHT0 64(R9)
+	PREFETCHT0 64(R9)(R8*1)
 	VCVTPH2PS 64(BX), Z0
 	VCVTPH2PS 64(BX)(R8*1), Z1
 	VBROADCASTSS 32(SI), Z2
@@ -1794,12 +1988,16 @@ loop:
 	VFMADD231PS Z1, Z5, Z31
 	ADDQ $64, SI
 	ADDQ $128, BX
+	ADDQ $128, R9
+	ADDQ $128, R12
 	SUBQ $4, CX
 	JGE loop
 rest:
 	ADDQ $4, CX
 	JE store
 single:
+	PREFETCHT0 0(R9)
+	PREFETCHT0 0(R9)(R8*1)
 	VCVTPH2PS 0(BX), Z0
 	VCVTPH2PS 0(BX)(R8*1), Z1
 	VBROADCASTSS 0(SI), Z2
@@ -1816,6 +2014,8 @@ single:
 	VFMADD231PS Z1, Z5, Z31
 	ADDQ $16, SI
 	ADDQ $32, BX
+	ADDQ $32, R9
+	ADDQ $32, R12
 	DECQ CX
 	JNE single
 store:
@@ -1834,14 +2034,17 @@ store:
 	VZEROUPPER
 	RET
 
-// func tileF16AVX512_4x3(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool) 
-TEXT ·tileF16AVX512_4x3(SB), NOSPLIT, $0-49
+// func tileF16AVX512_4x3(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool, ahead int) 
+TEXT ·tileF16AVX512_4x3(SB), NOSPLIT, $0-64
 	MOVQ c+0(FP), DI
 	MOVQ ldc+8(FP), R10
 	MOVQ a+16(FP), SI
 	MOVQ b+24(FP), BX
 	MOVQ bStride+32(FP), R8
 	MOVQ k+40(FP), CX
+	MOVQ ahead+56(FP), R9
+	ADDQ BX, R9
+	LEAQ (R9)(R8*2), R12
 	MOVBLZX accumulate+48(FP), AX
 	TESTL AX, AX
 	JE zero
@@ -1879,6 +2082,9 @@ start:
 	SUBQ $4, CX
 	JLT rest
 loop:
+	PREFETCHT0 0(R9)
+	PREFETCHT0 0(R9)(R8*1)
+	PREFETCHT0 0(R12)
 	VCVTPH2PS 0(BX), Z0
 	VCVTPH2PS 0(BX)(R8*1), Z1
 	VCVTPH2PS 0(BX)(R8*2), Z2
@@ -1917,6 +2123,9 @@ loop:
 	VFMADD231PS Z0, Z6, Z29
 	VFMADD231PS Z1, Z6, Z30
 	VFMADD231PS Z2, Z6, Z31
+	PREFETCHT0 64(R9)
+	PREFETCHT0 64(R9)(R8*1)
+	PREFETCHT0 64(R12)
 	VCVTPH2PS 64(BX), Z0
 	VCVTPH2PS 64(BX)(R8*1), Z1
 	VCVTPH2PS 64(BX)(R8*2), Z2
@@ -1957,12 +2166,17 @@ loop:
 	VFMADD231PS Z2, Z6, Z31
 	ADDQ $64, SI
 	ADDQ $128, BX
+	ADDQ $128, R9
+	ADDQ $128, R12
 	SUBQ $4, CX
 	JGE loop
 rest:
 	ADDQ $4, CX
 	JE store
 single:
+	PREFETCHT0 0(R9)
+	PREFETCHT0 0(R9)(R8*1)
+	PREFETCHT0 0(R12)
 	VCVTPH2PS 0(BX), Z0
 	VCVTPH2PS 0(BX)(R8*1), Z1
 	VCVTPH2PS 0(BX)(R8*2), Z2
@@ -1984,6 +2198,8 @@ single:
 	VFMADD231PS Z2, Z6, Z31
 	ADDQ $16, SI
 	ADDQ $32, BX
+	ADDQ $32, R9
+	ADDQ $32, R12
 	DECQ CX
 	JNE single
 store:
@@ -2006,14 +2222,17 @@ store:
 	VZEROUPPER
 	RET
 
-// func tileF16AVX512_5x1(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool) 
-TEXT ·tileF16AVX512_5x1(SB), NOSPLIT, $0-49
+// func tileF16AVX512_5x1(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool, ahead int) 
+TEXT ·tileF16AVX512_5x1(SB), NOSPLIT, $0-64
 	MOVQ c+0(FP), DI
 	MOVQ ldc+8(FP), R10
 	MOVQ a+16(FP), SI
 	MOVQ b+24(FP), BX
 	MOVQ bStride+32(FP), R8
 	MOVQ k+40(FP), CX
+	MOVQ ahead+56(FP), R9
+	ADDQ BX, R9
+	LEAQ (R9)(R8*2), R12
 	MOVBLZX accumulate+48(FP), AX
 	TESTL AX, AX
 	JE zero
@@ -2038,6 +2257,7 @@ start:
 	SUBQ $4, CX
 	JLT rest
 loop:
+	PREFETCHT0 0(R9)
 	VCVTPH2PS 0(BX), Z0
 	VBROADCASTSS 0(SI), Z1
 	VFMADD231PS Z0, Z1, Z27
@@ -2060,6 +2280,7 @@ loop:
 	VFMADD231PS Z0, Z4, Z30
 	VBROADCASTSS 36(SI), Z1
 	VFMADD231PS Z0, Z1, Z31
+	PREFETCHT0 64(R9)
 	VCVTPH2PS 64(BX), Z0
 	VBROADCASTSS 40(SI), Z1
 	VFMADD231PS Z0, Z1, Z27
@@ -2084,12 +2305,15 @@ loop:
 	VFMADD231PS Z0, Z1, Z31
 	ADDQ $80, SI
 	ADDQ $128, BX
+	ADDQ $128, R9
+	ADDQ $128, R12
 	SUBQ $4, CX
 	JGE loop
 rest:
 	ADDQ $4, CX
 	JE store
 single:
+	PREFETCHT0 0(R9)
 	VCVTPH2PS 0(BX), Z0
 	VBROADCASTSS 0(SI), Z1
 	VFMADD231PS Z0, Z1, Z27
@@ -2103,6 +2327,8 @@ single:
 	VFMADD231PS Z0, Z1, Z31
 	ADDQ $20, SI
 	ADDQ $32, BX
+	ADDQ $32, R9
+	ADDQ $32, R12
 	DECQ CX
 	JNE single
 store:
@@ -2119,14 +2345,17 @@ store:
 	VZEROUPPER
 	RET
 
-// func tileF16AVX512_5x2(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool) 
-TEXT ·tileF16AVX512_5x2(SB), NOSPLIT, $0-49
+// func tileF16AVX512_5x2(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool, ahead int) 
+TEXT ·tileF16AVX512_5x2(SB), NOSPLIT, $0-64
 	MOVQ c+0(FP), DI
 	MOVQ ldc+8(FP), R10
 	MOVQ a+16(FP), SI
 	MOVQ b+24(FP), BX
 	MOVQ bStride+32(FP), R8
 	MOVQ k+40(FP), CX
+	MOVQ ahead+56(FP), R9
+	ADDQ BX, R9
+	LEAQ (R9)(R8*2), R12
 	MOVBLZX accumulate+48(FP), AX
 	TESTL AX, AX
 	JE zero
@@ -2161,6 +2390,8 @@ start:
 	SUBQ $4, CX
 	JLT rest
 loop:
+	PREFETCHT0 0(R9)
+	PREFETCHT0 0(R9)(R8*1)
 	VCVTPH2PS 0(BX), Z0
 	VCVTPH2PS 0(BX)(R8*1), Z1
 	VBROADCASTSS 0(SI), Z2
@@ -2195,6 +2426,8 @@ loop:
 	VBROADCASTSS 36(SI), Z2
 	VFMADD231PS Z0, Z2, Z30
 	VFMADD231PS Z1, Z2, Z31
+	PREFETCHT0 64(R9)
+	PREFETCHT0 64(R9)(R8*1)
 	VCVTPH2PS 64(BX), Z0
 	VCVTPH2PS 64(BX)(R8*1), Z1
 	VBROADCASTSS 40(SI), Z2
@@ -2231,12 +2464,16 @@ loop:
 	VFMADD231PS Z1, Z2, Z31
 	ADDQ $80, SI
 	ADDQ $128, BX
+	ADDQ $128, R9
+	ADDQ $128, R12
 	SUBQ $4, CX
 	JGE loop
 rest:
 	ADDQ $4, CX
 	JE store
 single:
+	PREFETCHT0 0(R9)
+	PREFETCHT0 0(R9)(R8*1)
 	VCVTPH2PS 0(BX), Z0
 	VCVTPH2PS 0(BX)(R8*1), Z1
 	VBROADCASTSS 0(SI), Z2
@@ -2256,6 +2493,8 @@ single:
 	VFMADD231PS Z1, Z2, Z31
 	ADDQ $20, SI
 	ADDQ $32, BX
+	ADDQ $32, R9
+	ADDQ $32, R12
 	DECQ CX
 	JNE single
 store:
@@ -2277,14 +2516,17 @@ store:
 	VZEROUPPER
 	RET
 
-// func tileF16AVX512_5x3(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool) 
-TEXT ·tileF16AVX512_5x3(SB), NOSPLIT, $0-49
+// func tileF16AVX512_5x3(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool, ahead int) 
+TEXT ·tileF16AVX512_5x3(SB), NOSPLIT, $0-64
 	MOVQ c+0(FP), DI
 	MOVQ ldc+8(FP), R10
 	MOVQ a+16(FP), SI
 	MOVQ b+24(FP), BX
 	MOVQ bStride+32(FP), R8
 	MOVQ k+40(FP), CX
+	MOVQ ahead+56(FP), R9
+	ADDQ BX, R9
+	LEAQ (R9)(R8*2), R12
 	MOVBLZX accumulate+48(FP), AX
 	TESTL AX, AX
 	JE zero
@@ -2329,6 +2571,9 @@ start:
 	SUBQ $4, CX
 	JLT rest
 loop:
+	PREFETCHT0 0(R9)
+	PREFETCHT0 0(R9)(R8*1)
+	PREFETCHT0 0(R12)
 	VCVTPH2PS 0(BX), Z0
 	VCVTPH2PS 0(BX)(R8*1), Z1
 	VCVTPH2PS 0(BX)(R8*2), Z2
@@ -2375,6 +2620,9 @@ loop:
 	VFMADD231PS Z0, Z3, Z29
 	VFMADD231PS Z1, Z3, Z30
 	VFMADD231PS Z2, Z3, Z31
+	PREFETCHT0 64(R9)
+	PREFETCHT0 64(R9)(R8*1)
+	PREFETCHT0 64(R12)
 	VCVTPH2PS 64(BX), Z0
 	VCVTPH2PS 64(BX)(R8*1), Z1
 	VCVTPH2PS 64(BX)(R8*2), Z2
@@ -2423,12 +2671,17 @@ loop:
 	VFMADD231PS Z2, Z3, Z31
 	ADDQ $80, SI
 	ADDQ $128, BX
+	ADDQ $128, R9
+	ADDQ $128, R12
 	SUBQ $4, CX
 	JGE loop
 rest:
 	ADDQ $4, CX
 	JE store
 single:
+	PREFETCHT0 0(R9)
+	PREFETCHT0 0(R9)(R8*1)
+	PREFETCHT0 0(R12)
 	VCVTPH2PS 0(BX), Z0
 	VCVTPH2PS 0(BX)(R8*1), Z1
 	VCVTPH2PS 0(BX)(R8*2), Z2
@@ -2454,6 +2707,8 @@ single:
 	VFMADD231PS Z2, Z3, Z31
 	ADDQ $20, SI
 	ADDQ $32, BX
+	ADDQ $32, R9
+	ADDQ $32, R12
 	DECQ CX
 	JNE single
 store:
@@ -2480,14 +2735,17 @@ store:
 	VZEROUPPER
 	RET
 
-// func tileF16AVX512_6x1(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool) 
-TEXT ·tileF16AVX512_6x1(SB), NOSPLIT, $0-49
+// func tileF16AVX512_6x1(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool, ahead int) 
+TEXT ·tileF16AVX512_6x1(SB), NOSPLIT, $0-64
 	MOVQ c+0(FP), DI
 	MOVQ ldc+8(FP), R10
 	MOVQ a+16(FP), SI
 	MOVQ b+24(FP), BX
 	MOVQ bStride+32(FP), R8
 	MOVQ k+40(FP), CX
+	MOVQ ahead+56(FP), R9
+	ADDQ BX, R9
+	LEAQ (R9)(R8*2), R12
 	MOVBLZX accumulate+48(FP), AX
 	TESTL AX, AX
 	JE zero
@@ -2515,6 +2773,7 @@ start:
 	SUBQ $4, CX
 	JLT rest
 loop:
+	PREFETCHT0 0(R9)
 	VCVTPH2PS 0(BX), Z0
 	VBROADCASTSS 0(SI), Z1
 	VFMADD231PS Z0, Z1, Z26
@@ -2541,6 +2800,7 @@ loop:
 	VFMADD231PS Z0, Z1, Z30
 	VBROADCASTSS 44(SI), Z2
 	VFMADD231PS Z0, Z2, Z31
+	PREFETCHT0 64(R9)
 	VCVTPH2PS 64(BX), Z0
 	VBROADCASTSS 48(SI), Z1
 	VFMADD231PS Z0, Z1, Z26
@@ -2569,12 +2829,15 @@ loop:
 	VFMADD231PS Z0, Z2, Z31
 	ADDQ $96, SI
 	ADDQ $128, BX
+	ADDQ $128, R9
+	ADDQ $128, R12
 	SUBQ $4, CX
 	JGE loop
 rest:
 	ADDQ $4, CX
 	JE store
 single:
+	PREFETCHT0 0(R9)
 	VCVTPH2PS 0(BX), Z0
 	VBROADCASTSS 0(SI), Z1
 	VFMADD231PS Z0, Z1, Z26
@@ -2590,6 +2853,8 @@ single:
 	VFMADD231PS Z0, Z2, Z31
 	ADDQ $24, SI
 	ADDQ $32, BX
+	ADDQ $32, R9
+	ADDQ $32, R12
 	DECQ CX
 	JNE single
 store:
@@ -2608,14 +2873,17 @@ store:
 	VZEROUPPER
 	RET
 
-// func tileF16AVX512_6x2(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool) 
-TEXT ·tileF16AVX512_6x2(SB), NOSPLIT, $0-49
+// func tileF16AVX512_6x2(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool, ahead int) 
+TEXT ·tileF16AVX512_6x2(SB), NOSPLIT, $0-64
 	MOVQ c+0(FP), DI
 	MOVQ ldc+8(FP), R10
 	MOVQ a+16(FP), SI
 	MOVQ b+24(FP), BX
 	MOVQ bStride+32(FP), R8
 	MOVQ k+40(FP), CX
+	MOVQ ahead+56(FP), R9
+	ADDQ BX, R9
+	LEAQ (R9)(R8*2), R12
 	MOVBLZX accumulate+48(FP), AX
 	TESTL AX, AX
 	JE zero
@@ -2655,6 +2923,8 @@ start:
 	SUBQ $4, CX
 	JLT rest
 loop:
+	PREFETCHT0 0(R9)
+	PREFETCHT0 0(R9)(R8*1)
 	VCVTPH2PS 0(BX), Z0
 	VCVTPH2PS 0(BX)(R8*1), Z1
 	VBROADCASTSS 0(SI), Z2
@@ -2695,6 +2965,8 @@ loop:
 	VBROADCASTSS 44(SI), Z3
 	VFMADD231PS Z0, Z3, Z30
 	VFMADD231PS Z1, Z3, Z31
+	PREFETCHT0 64(R9)
+	PREFETCHT0 64(R9)(R8*1)
 	VCVTPH2PS 64(BX), Z0
 	VCVTPH2PS 64(BX)(R8*1), Z1
 	VBROADCASTSS 48(SI), Z2
@@ -2737,12 +3009,16 @@ loop:
 	VFMADD231PS Z1, Z3, Z31
 	ADDQ $96, SI
 	ADDQ $128, BX
+	ADDQ $128, R9
+	ADDQ $128, R12
 	SUBQ $4, CX
 	JGE loop
 rest:
 	ADDQ $4, CX
 	JE store
 single:
+	PREFETCHT0 0(R9)
+	PREFETCHT0 0(R9)(R8*1)
 	VCVTPH2PS 0(BX), Z0
 	VCVTPH2PS 0(BX)(R8*1), Z1
 	VBROADCASTSS 0(SI), Z2
@@ -2765,6 +3041,8 @@ single:
 	VFMADD231PS Z1, Z3, Z31
 	ADDQ $24, SI
 	ADDQ $32, BX
+	ADDQ $32, R9
+	ADDQ $32, R12
 	DECQ CX
 	JNE single
 store:
@@ -2789,14 +3067,17 @@ store:
 	VZEROUPPER
 	RET
 
-// func tileF16AVX512_6x3(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool) 
-TEXT ·tileF16AVX512_6x3(SB), NOSPLIT, $0-49
+// func tileF16AVX512_6x3(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool, ahead int) 
+TEXT ·tileF16AVX512_6x3(SB), NOSPLIT, $0-64
 	MOVQ c+0(FP), DI
 	MOVQ ldc+8(FP), R10
 	MOVQ a+16(FP), SI
 	MOVQ b+24(FP), BX
 	MOVQ bStride+32(FP), R8
 	MOVQ k+40(FP), CX
+	MOVQ ahead+56(FP), R9
+	ADDQ BX, R9
+	LEAQ (R9)(R8*2), R12
 	MOVBLZX accumulate+48(FP), AX
 	TESTL AX, AX
 	JE zero
@@ -2848,6 +3129,9 @@ start:
 	SUBQ $4, CX
 	JLT rest
 loop:
+	PREFETCHT0 0(R9)
+	PREFETCHT0 0(R9)(R8*1)
+	PREFETCHT0 0(R12)
 	VCVTPH2PS 0(BX), Z0
 	VCVTPH2PS 0(BX)(R8*1), Z1
 	VCVTPH2PS 0(BX)(R8*2), Z2
@@ -2902,6 +3186,9 @@ loop:
 	VFMADD231PS Z0, Z4, Z29
 	VFMADD231PS Z1, Z4, Z30
 	VFMADD231PS Z2, Z4, Z31
+	PREFETCHT0 64(R9)
+	PREFETCHT0 64(R9)(R8*1)
+	PREFETCHT0 64(R12)
 	VCVTPH2PS 64(BX), Z0
 	VCVTPH2PS 64(BX)(R8*1), Z1
 	VCVTPH2PS 64(BX)(R8*2), Z2
@@ -2958,12 +3245,17 @@ loop:
 	VFMADD231PS Z2, Z4, Z31
 	ADDQ $96, SI
 	ADDQ $128, BX
+	ADDQ $128, R9
+	ADDQ $128, R12
 	SUBQ $4, CX
 	JGE loop
 rest:
 	ADDQ $4, CX
 	JE store
 single:
+	PREFETCHT0 0(R9)
+	PREFETCHT0 0(R9)(R8*1)
+	PREFETCHT0 0(R12)
 	VCVTPH2PS 0(BX), Z0
 	VCVTPH2PS 0(BX)(R8*1), Z1
 	VCVTPH2PS 0(BX)(R8*2), Z2
@@ -2993,6 +3285,8 @@ single:
 	VFMADD231PS Z2, Z4, Z31
 	ADDQ $24, SI
 	ADDQ $32, BX
+	ADDQ $32, R9
+	ADDQ $32, R12
 	DECQ CX
 	JNE single
 store:
@@ -3023,14 +3317,17 @@ store:
 	VZEROUPPER
 	RET
 
-// func tileF16AVX512_7x1(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool) 
-TEXT ·tileF16AVX512_7x1(SB), NOSPLIT, $0-49
+// func tileF16AVX512_7x1(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool, ahead int) 
+TEXT ·tileF16AVX512_7x1(SB), NOSPLIT, $0-64
 	MOVQ c+0(FP), DI
 	MOVQ ldc+8(FP), R10
 	MOVQ a+16(FP), SI
 	MOVQ b+24(FP), BX
 	MOVQ bStride+32(FP), R8
 	MOVQ k+40(FP), CX
+	MOVQ ahead+56(FP), R9
+	ADDQ BX, R9
+	LEAQ (R9)(R8*2), R12
 	MOVBLZX accumulate+48(FP), AX
 	TESTL AX, AX
 	JE zero
@@ -3061,6 +3358,7 @@ start:
 	SUBQ $4, CX
 	JLT rest
 loop:
+	PREFETCHT0 0(R9)
 	VCVTPH2PS 0(BX), Z0
 	VBROADCASTSS 0(SI), Z1
 	VFMADD231PS Z0, Z1, Z25
@@ -3091,6 +3389,7 @@ loop:
 	VFMADD231PS Z0, Z2, Z30
 	VBROADCASTSS 52(SI), Z3
 	VFMADD231PS Z0, Z3, Z31
+	PREFETCHT0 64(R9)
 	VCVTPH2PS 64(BX), Z0
 	VBROADCASTSS 56(SI), Z1
 	VFMADD231PS Z0, Z1, Z25
@@ -3123,12 +3422,15 @@ loop:
 	VFMADD231PS Z0, Z3, Z31
 	ADDQ $112, SI
 	ADDQ $128, BX
+	ADDQ $128, R9
+	ADDQ $128, R12
 	SUBQ $4, CX
 	JGE loop
 rest:
 	ADDQ $4, CX
 	JE store
 single:
+	PREFETCHT0 0(R9)
 	VCVTPH2PS 0(BX), Z0
 	VBROADCASTSS 0(SI), Z1
 	VFMADD231PS Z0, Z1, Z25
@@ -3146,6 +3448,8 @@ single:
 	VFMADD231PS Z0, Z3, Z31
 	ADDQ $28, SI
 	ADDQ $32, BX
+	ADDQ $32, R9
+	ADDQ $32, R12
 	DECQ CX
 	JNE single
 store:
@@ -3166,14 +3470,17 @@ store:
 	VZEROUPPER
 	RET
 
-// func tileF16AVX512_7x2(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool) 
-TEXT ·tileF16AVX512_7x2(SB), NOSPLIT, $0-49
+// func tileF16AVX512_7x2(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool, ahead int) 
+TEXT ·tileF16AVX512_7x2(SB), NOSPLIT, $0-64
 	MOVQ c+0(FP), DI
 	MOVQ ldc+8(FP), R10
 	MOVQ a+16(FP), SI
 	MOVQ b+24(FP), BX
 	MOVQ bStride+32(FP), R8
 	MOVQ k+40(FP), CX
+	MOVQ ahead+56(FP), R9
+	ADDQ BX, R9
+	LEAQ (R9)(R8*2), R12
 	MOVBLZX accumulate+48(FP), AX
 	TESTL AX, AX
 	JE zero
@@ -3218,6 +3525,8 @@ start:
 	SUBQ $4, CX
 	JLT rest
 loop:
+	PREFETCHT0 0(R9)
+	PREFETCHT0 0(R9)(R8*1)
 	VCVTPH2PS 0(BX), Z0
 	VCVTPH2PS 0(BX)(R8*1), Z1
 	VBROADCASTSS 0(SI), Z2
@@ -3264,6 +3573,8 @@ loop:
 	VBROADCASTSS 52(SI), Z4
 	VFMADD231PS Z0, Z4, Z30
 	VFMADD231PS Z1, Z4, Z31
+	PREFETCHT0 64(R9)
+	PREFETCHT0 64(R9)(R8*1)
 	VCVTPH2PS 64(BX), Z0
 	VCVTPH2PS 64(BX)(R8*1), Z1
 	VBROADCASTSS 56(SI), Z2
@@ -3312,12 +3623,16 @@ loop:
 	VFMADD231PS Z1, Z4, Z31
 	ADDQ $112, SI
 	ADDQ $128, BX
+	ADDQ $128, R9
+	ADDQ $128, R12
 	SUBQ $4, CX
 	JGE loop
 rest:
 	ADDQ $4, CX
 	JE store
 single:
+	PREFETCHT0 0(R9)
+	PREFETCHT0 0(R9)(R8*1)
 	VCVTPH2PS 0(BX), Z0
 	VCVTPH2PS 0(BX)(R8*1), Z1
 	VBROADCASTSS 0(SI), Z2
@@ -3343,6 +3658,8 @@ single:
 	VFMADD231PS Z1, Z4, Z31
 	ADDQ $28, SI
 	ADDQ $32, BX
+	ADDQ $32, R9
+	ADDQ $32, R12
 	DECQ CX
 	JNE single
 store:
@@ -3370,14 +3687,17 @@ store:
 	VZEROUPPER
 	RET
 
-// func tileF16AVX512_7x3(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool) 
-TEXT ·tileF16AVX512_7x3(SB), NOSPLIT, $0-49
+// func tileF16AVX512_7x3(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool, ahead int) 
+TEXT ·tileF16AVX512_7x3(SB), NOSPLIT, $0-64
 	MOVQ c+0(FP), DI
 	MOVQ ldc+8(FP), R10
 	MOVQ a+16(FP), SI
 	MOVQ b+24(FP), BX
 	MOVQ bStride+32(FP), R8
 	MOVQ k+40(FP), CX
+	MOVQ ahead+56(FP), R9
+	ADDQ BX, R9
+	LEAQ (R9)(R8*2), R12
 	MOVBLZX accumulate+48(FP), AX
 	TESTL AX, AX
 	JE zero
@@ -3436,6 +3756,9 @@ start:
 	SUBQ $4, CX
 	JLT rest
 loop:
+	PREFETCHT0 0(R9)
+	PREFETCHT0 0(R9)(R8*1)
+	PREFETCHT0 0(R12)
 	VCVTPH2PS 0(BX), Z0
 	VCVTPH2PS 0(BX)(R8*1), Z1
 	VCVTPH2PS 0(BX)(R8*2), Z2
@@ -3498,6 +3821,9 @@ loop:
 	VFMADD231PS Z0, Z5, Z29
 	VFMADD231PS Z1, Z5, Z30
 	VFMADD231PS Z2, Z5, Z31
+	PREFETCHT0 64(R9)
+	PREFETCHT0 64(R9)(R8*1)
+	PREFETCHT0 64(R12)
 	VCVTPH2PS 64(BX), Z0
 	VCVTPH2PS 64(BX)(R8*1), Z1
 	VCVTPH2PS 64(BX)(R8*2), Z2
@@ -3562,12 +3888,17 @@ loop:
 	VFMADD231PS Z2, Z5, Z31
 	ADDQ $112, SI
 	ADDQ $128, BX
+	ADDQ $128, R9
+	ADDQ $128, R12
 	SUBQ $4, CX
 	JGE loop
 rest:
 	ADDQ $4, CX
 	JE store
 single:
+	PREFETCHT0 0(R9)
+	PREFETCHT0 0(R9)(R8*1)
+	PREFETCHT0 0(R12)
 	VCVTPH2PS 0(BX), Z0
 	VCVTPH2PS 0(BX)(R8*1), Z1
 	VCVTPH2PS 0(BX)(R8*2), Z2
@@ -3601,6 +3932,8 @@ single:
 	VFMADD231PS Z2, Z5, Z31
 	ADDQ $28, SI
 	ADDQ $32, BX
+	ADDQ $32, R9
+	ADDQ $32, R12
 	DECQ CX
 	JNE single
 store:
@@ -3635,14 +3968,17 @@ store:
 	VZEROUPPER
 	RET
 
-// func tileF16AVX512_8x1(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool) 
-TEXT ·tileF16AVX512_8x1(SB), NOSPLIT, $0-49
+// func tileF16AVX512_8x1(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool, ahead int) 
+TEXT ·tileF16AVX512_8x1(SB), NOSPLIT, $0-64
 	MOVQ c+0(FP), DI
 	MOVQ ldc+8(FP), R10
 	MOVQ a+16(FP), SI
 	MOVQ b+24(FP), BX
 	MOVQ bStride+32(FP), R8
 	MOVQ k+40(FP), CX
+	MOVQ ahead+56(FP), R9
+	ADDQ BX, R9
+	LEAQ (R9)(R8*2), R12
 	MOVBLZX accumulate+48(FP), AX
 	TESTL AX, AX
 	JE zero
@@ -3676,6 +4012,7 @@ start:
 	SUBQ $4, CX
 	JLT rest
 loop:
+	PREFETCHT0 0(R9)
 	VCVTPH2PS 0(BX), Z0
 	VBROADCASTSS 0(SI), Z1
 	VFMADD231PS Z0, Z1, Z24
@@ -3710,6 +4047,7 @@ loop:
 	VFMADD231PS Z0, Z3, Z30
 	VBROADCASTSS 60(SI), Z4
 	VFMADD231PS Z0, Z4, Z31
+	PREFETCHT0 64(R9)
 	VCVTPH2PS 64(BX), Z0
 	VBROADCASTSS 64(SI), Z1
 	VFMADD231PS Z0, Z1, Z24
@@ -3746,12 +4084,15 @@ loop:
 	VFMADD231PS Z0, Z4, Z31
 	ADDQ $128, SI
 	ADDQ $128, BX
+	ADDQ $128, R9
+	ADDQ $128, R12
 	SUBQ $4, CX
 	JGE loop
 rest:
 	ADDQ $4, CX
 	JE store
 single:
+	PREFETCHT0 0(R9)
 	VCVTPH2PS 0(BX), Z0
 	VBROADCASTSS 0(SI), Z1
 	VFMADD231PS Z0, Z1, Z24
@@ -3771,6 +4112,8 @@ single:
 	VFMADD231PS Z0, Z4, Z31
 	ADDQ $32, SI
 	ADDQ $32, BX
+	ADDQ $32, R9
+	ADDQ $32, R12
 	DECQ CX
 	JNE single
 store:
@@ -3793,14 +4136,17 @@ store:
 	VZEROUPPER
 	RET
 
-// func tileF16AVX512_8x2(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool) 
-TEXT ·tileF16AVX512_8x2(SB), NOSPLIT, $0-49
+// func tileF16AVX512_8x2(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool, ahead int) 
+TEXT ·tileF16AVX512_8x2(SB), NOSPLIT, $0-64
 	MOVQ c+0(FP), DI
 	MOVQ ldc+8(FP), R10
 	MOVQ a+16(FP), SI
 	MOVQ b+24(FP), BX
 	MOVQ bStride+32(FP), R8
 	MOVQ k+40(FP), CX
+	MOVQ ahead+56(FP), R9
+	ADDQ BX, R9
+	LEAQ (R9)(R8*2), R12
 	MOVBLZX accumulate+48(FP), AX
 	TESTL AX, AX
 	JE zero
@@ -3850,6 +4196,8 @@ start:
 	SUBQ $4, CX
 	JLT rest
 loop:
+	PREFETCHT0 0(R9)
+	PREFETCHT0 0(R9)(R8*1)
 	VCVTPH2PS 0(BX), Z0
 	VCVTPH2PS 0(BX)(R8*1), Z1
 	VBROADCASTSS 0(SI), Z2
@@ -3902,6 +4250,8 @@ loop:
 	VBROADCASTSS 60(SI), Z5
 	VFMADD231PS Z0, Z5, Z30
 	VFMADD231PS Z1, Z5, Z31
+	PREFETCHT0 64(R9)
+	PREFETCHT0 64(R9)(R8*1)
 	VCVTPH2PS 64(BX), Z0
 	VCVTPH2PS 64(BX)(R8*1), Z1
 	VBROADCASTSS 64(SI), Z2
@@ -3956,12 +4306,16 @@ loop:
 	VFMADD231PS Z1, Z5, Z31
 	ADDQ $128, SI
 	ADDQ $128, BX
+	ADDQ $128, R9
+	ADDQ $128, R12
 	SUBQ $4, CX
 	JGE loop
 rest:
 	ADDQ $4, CX
 	JE store
 single:
+	PREFETCHT0 0(R9)
+	PREFETCHT0 0(R9)(R8*1)
 	VCVTPH2PS 0(BX), Z0
 	VCVTPH2PS 0(BX)(R8*1), Z1
 	VBROADCASTSS 0(SI), Z2
@@ -3990,6 +4344,8 @@ single:
 	VFMADD231PS Z1, Z5, Z31
 	ADDQ $32, SI
 	ADDQ $32, BX
+	ADDQ $32, R9
+	ADDQ $32, R12
 	DECQ CX
 	JNE single
 store:
@@ -4020,14 +4376,17 @@ store:
 	VZEROUPPER
 	RET
 
-// func tileF16AVX512_8x3(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool) 
-TEXT ·tileF16AVX512_8x3(SB), NOSPLIT, $0-49
+// func tileF16AVX512_8x3(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool, ahead int) 
+TEXT ·tileF16AVX512_8x3(SB), NOSPLIT, $0-64
 	MOVQ c+0(FP), DI
 	MOVQ ldc+8(FP), R10
 	MOVQ a+16(FP), SI
 	MOVQ b+24(FP), BX
 	MOVQ bStride+32(FP), R8
 	MOVQ k+40(FP), CX
+	MOVQ ahead+56(FP), R9
+	ADDQ BX, R9
+	LEAQ (R9)(R8*2), R12
 	MOVBLZX accumulate+48(FP), AX
 	TESTL AX, AX
 	JE zero
@@ -4093,6 +4452,9 @@ start:
 	SUBQ $4, CX
 	JLT rest
 loop:
+	PREFETCHT0 0(R9)
+	PREFETCHT0 0(R9)(R8*1)
+	PREFETCHT0 0(R12)
 	VCVTPH2PS 0(BX), Z0
 	VCVTPH2PS 0(BX)(R8*1), Z1
 	VCVTPH2PS 0(BX)(R8*2), Z2
@@ -4163,6 +4525,9 @@ loop:
 	VFMADD231PS Z0, Z6, Z29
 	VFMADD231PS Z1, Z6, Z30
 	VFMADD231PS Z2, Z6, Z31
+	PREFETCHT0 64(R9)
+	PREFETCHT0 64(R9)(R8*1)
+	PREFETCHT0 64(R12)
 	VCVTPH2PS 64(BX), Z0
 	VCVTPH2PS 64(BX)(R8*1), Z1
 	VCVTPH2PS 64(BX)(R8*2), Z2
@@ -4235,12 +4600,17 @@ loop:
 	VFMADD231PS Z2, Z6, Z31
 	ADDQ $128, SI
 	ADDQ $128, BX
+	ADDQ $128, R9
+	ADDQ $128, R12
 	SUBQ $4, CX
 	JGE loop
 rest:
 	ADDQ $4, CX
 	JE store
 single:
+	PREFETCHT0 0(R9)
+	PREFETCHT0 0(R9)(R8*1)
+	PREFETCHT0 0(R12)
 	VCVTPH2PS 0(BX), Z0
 	VCVTPH2PS 0(BX)(R8*1), Z1
 	VCVTPH2PS 0(BX)(R8*2), Z2
@@ -4278,6 +4648,8 @@ single:
 	VFMADD231PS Z2, Z6, Z31
 	ADDQ $32, SI
 	ADDQ $32, BX
+	ADDQ $32, R9
+	ADDQ $32, R12
 	DECQ CX
 	JNE single
 store:

@@ -2,8 +2,10 @@
 
 package kernel
 
+import "unsafe"
+
 // A tileF16Func computes a tile of a fixed size; strides are in bytes and k is at least 1.
-type tileF16Func func(c *float32, ldc int, a *float32, b *byte, bStride, k int, accumulate bool)
+type tileF16Func func(c *float32, ldc int, a *float32, b *byte, bStride, k int, accumulate bool, ahead int)
 
 // Tiles by rows−1 and panels−1; AVX2 has registers for one panel.
 var (
@@ -18,14 +20,22 @@ var (
 	}
 )
 
-func tileF16AVX512(c []float32, ldc int, a []float32, b []byte, bStride, mr, panels, k int, accumulate bool) {
-	tilesF16AVX512[mr-1][panels-1](&c[0], ldc*4, &a[0], &b[0], bStride*2, k, accumulate)
+func tileF16AVX512(c []float32, ldc int, a []float32, b, next []byte, bStride, mr, panels, k int, accumulate bool) {
+	tilesF16AVX512[mr-1][panels-1](&c[0], ldc*4, &a[0], &b[0], bStride*2, k, accumulate, ahead(b, next))
 }
 
-func tileF16AVX2(c []float32, ldc int, a []float32, b []byte, bStride, mr, panels, k int, accumulate bool) {
+func tileF16AVX2(c []float32, ldc int, a []float32, b, next []byte, bStride, mr, panels, k int, accumulate bool) {
 	for p := range panels {
-		tilesF16AVX2[mr-1](&c[p*PanelRows], ldc*4, &a[0], &b[2*p*bStride], 0, k, accumulate)
+		tilesF16AVX2[mr-1](&c[p*PanelRows], ldc*4, &a[0], &b[2*p*bStride], 0, k, accumulate, ahead(b, next))
 	}
+}
+
+// ahead is how far behind b's beginning next starts, 0 where there is no next.
+func ahead(b, next []byte) int {
+	if len(next) == 0 {
+		return 0
+	}
+	return int(uintptr(unsafe.Pointer(&next[0])) - uintptr(unsafe.Pointer(&b[0]))) //nolint:gosec // a difference, of either sign
 }
 
 // Whole registers go through the assembly, the rest is done in Go.

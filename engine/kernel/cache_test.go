@@ -27,7 +27,7 @@ func TestTileF16(t *testing.T) {
 					c, check := guarded(t, r, (mr-1)*ldc+panels*PanelRows, 7)
 					want := slices.Clone(c)
 					for _, accumulate := range []bool{true, false} {
-						TileF16(c, ldc, a, b, stride, mr, panels, k, accumulate)
+						TileF16(c, ldc, a, b, [][]byte{nil, b[len(b)/2:], make([]byte, 1)}[r.IntN(3)], stride, mr, panels, k, accumulate)
 						Tile(want, ldc, a, wide, stride, mr, panels, k, accumulate)
 						check()
 						if !slices.Equal(c, want) {
@@ -82,7 +82,7 @@ func BenchmarkTileF16(b *testing.B) {
 		b.Run(fmt.Sprintf("%dx%d", mr, k), func(b *testing.B) {
 			a, c, panels := make([]float32, mr*k), make([]float32, mr*48), make([]byte, 2*3*16*k)
 			for b.Loop() {
-				TileF16(c, 48, a, panels, 16*k, mr, 3, k, false)
+				TileF16(c, 48, a, panels, nil, 16*k, mr, 3, k, false)
 			}
 			b.ReportMetric(2*48*float64(mr*k*b.N)/float64(b.Elapsed().Nanoseconds()), "GFLOP/s")
 		})

@@ -30,7 +30,7 @@ func tileF16(s []int, o operands) {
 	if active == &generic {
 		run = tileF16Generic
 	}
-	run(o.f(0), s[2]*PanelRows+s[3], o.f(1), o[2], s[0]*PanelRows+s[4], s[1], s[2], s[0], s[5] != 0)
+	run(o.f(0), s[2]*PanelRows+s[3], o.f(1), o[2], nil, s[0]*PanelRows+s[4], s[1], s[2], s[0], s[5] != 0)
 }
 
 var attentionContracts = []*contract{

@@ -62,7 +62,7 @@ type implementation struct {
 
 	rowQ41, rowQ40, rowQ80, rowF16, rowB16 rowFunc
 
-	tileF16   func(c []float32, ldc int, a []float32, b []byte, bStride, mr, panels, k int, accumulate bool)
+	tileF16   func(c []float32, ldc int, a []float32, b, next []byte, bStride, mr, panels, k int, accumulate bool)
 	narrowF16 func(dst []byte, src []float32)
 
 	softmaxBlock func(s []float32, masks []uint64, m, top, sums []float32)

@@ -443,97 +443,97 @@ func quantiseBlocksAVX2(dst *int32, x *float32, blocks int)
 func quantisePairBlocksAVX2(dst *int32, x *float32, blocks int)
 
 //go:noescape
-func tileF16AVX2_1x1(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool)
+func tileF16AVX2_1x1(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool, ahead int)
 
 //go:noescape
-func tileF16AVX2_2x1(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool)
+func tileF16AVX2_2x1(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool, ahead int)
 
 //go:noescape
-func tileF16AVX2_3x1(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool)
+func tileF16AVX2_3x1(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool, ahead int)
 
 //go:noescape
-func tileF16AVX2_4x1(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool)
+func tileF16AVX2_4x1(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool, ahead int)
 
 //go:noescape
-func tileF16AVX2_5x1(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool)
+func tileF16AVX2_5x1(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool, ahead int)
 
 //go:noescape
-func tileF16AVX2_6x1(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool)
+func tileF16AVX2_6x1(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool, ahead int)
 
 //go:noescape
 func narrowHalvesAVX2(dst *byte, src *float32, registers int)
 
 //go:noescape
-func tileF16AVX512_1x1(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool)
+func tileF16AVX512_1x1(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool, ahead int)
 
 //go:noescape
-func tileF16AVX512_1x2(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool)
+func tileF16AVX512_1x2(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool, ahead int)
 
 //go:noescape
-func tileF16AVX512_1x3(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool)
+func tileF16AVX512_1x3(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool, ahead int)
 
 //go:noescape
-func tileF16AVX512_2x1(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool)
+func tileF16AVX512_2x1(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool, ahead int)
 
 //go:noescape
-func tileF16AVX512_2x2(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool)
+func tileF16AVX512_2x2(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool, ahead int)
 
 //go:noescape
-func tileF16AVX512_2x3(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool)
+func tileF16AVX512_2x3(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool, ahead int)
 
 //go:noescape
-func tileF16AVX512_3x1(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool)
+func tileF16AVX512_3x1(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool, ahead int)
 
 //go:noescape
-func tileF16AVX512_3x2(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool)
+func tileF16AVX512_3x2(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool, ahead int)
 
 //go:noescape
-func tileF16AVX512_3x3(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool)
+func tileF16AVX512_3x3(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool, ahead int)
 
 //go:noescape
-func tileF16AVX512_4x1(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool)
+func tileF16AVX512_4x1(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool, ahead int)
 
 //go:noescape
-func tileF16AVX512_4x2(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool)
+func tileF16AVX512_4x2(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool, ahead int)
 
 //go:noescape
-func tileF16AVX512_4x3(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool)
+func tileF16AVX512_4x3(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool, ahead int)
 
 //go:noescape
-func tileF16AVX512_5x1(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool)
+func tileF16AVX512_5x1(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool, ahead int)
 
 //go:noescape
-func tileF16AVX512_5x2(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool)
+func tileF16AVX512_5x2(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool, ahead int)
 
 //go:noescape
-func tileF16AVX512_5x3(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool)
+func tileF16AVX512_5x3(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool, ahead int)
 
 //go:noescape
-func tileF16AVX512_6x1(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool)
+func tileF16AVX512_6x1(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool, ahead int)
 
 //go:noescape
-func tileF16AVX512_6x2(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool)
+func tileF16AVX512_6x2(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool, ahead int)
 
 //go:noescape
-func tileF16AVX512_6x3(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool)
+func tileF16AVX512_6x3(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool, ahead int)
 
 //go:noescape
-func tileF16AVX512_7x1(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool)
+func tileF16AVX512_7x1(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool, ahead int)
 
 //go:noescape
-func tileF16AVX512_7x2(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool)
+func tileF16AVX512_7x2(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool, ahead int)
 
 //go:noescape
-func tileF16AVX512_7x3(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool)
+func tileF16AVX512_7x3(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool, ahead int)
 
 //go:noescape
-func tileF16AVX512_8x1(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool)
+func tileF16AVX512_8x1(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool, ahead int)
 
 //go:noescape
-func tileF16AVX512_8x2(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool)
+func tileF16AVX512_8x2(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool, ahead int)
 
 //go:noescape
-func tileF16AVX512_8x3(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool)
+func tileF16AVX512_8x3(c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool, ahead int)
 
 //go:noescape
 func narrowHalvesAVX512(dst *byte, src *float32, registers int)

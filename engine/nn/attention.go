@@ -292,12 +292,15 @@ func (r *rows) block(to partial, b int, start bool) {
 	p, g := r.p, r.t.head/(r.a.Heads/r.a.Groups)
 	halves := r.s.blocks.f16 != nil
 	var k, v []float32
-	var kh, vh []byte
+	var kh, vh, nextK, nextV []byte
 	switch {
 	case !halves:
 		k, v = p.group(r.s.blocks.f32[b], g)
 	case r.ks == nil:
 		kh, vh = p.groupF16(r.s.blocks.f16[b], g)
+		if b+1 < len(r.s.blocks.f16) {
+			nextK, nextV = p.groupF16(r.s.blocks.f16[b+1], g)
+		}
 	default:
 		kh, vh = p.groupF16(r.s.blocks.f16[b], g)
 		k, v = r.ks, r.vs
@@ -319,14 +322,14 @@ func (r *rows) block(to partial, b int, start bool) {
 		panels := (seen + kernel.PanelRows - 1) / kernel.PanelRows
 		q := r.q[i*p.depth(p.e):]
 		if halves {
-			tileF16(r.score, keyBlock, q, kh, kernel.PanelRows*p.e, m, panels, p.e, false)
+			tileF16(r.score, keyBlock, q, kh, nextK, kernel.PanelRows*p.e, m, panels, p.e, false)
 		} else {
 			p.tile(r.score, keyBlock, q, k, kernel.PanelRows*p.depth(p.e), m, panels, p.e, false)
 		}
 		r.softmax(to, i, m, b, start)
 		p.pack(r.tile, m, r.score, keyBlock, 1, m, seen, 1)
 		if halves {
-			tileF16(o, cols, r.tile, vh, kernel.PanelRows*keyBlock, m, cols/kernel.PanelRows, seen, !start)
+			tileF16(o, cols, r.tile, vh, nextV, kernel.PanelRows*keyBlock, m, cols/kernel.PanelRows, seen, !start)
 		} else {
 			p.tile(o, cols, r.tile, v, kernel.PanelRows*p.depth(keyBlock), m, cols/kernel.PanelRows, seen, !start)
 		}

@@ -82,11 +82,11 @@ func (p packing) tile(c []float32, ldc int, a, b []float32, bStride, mr, panels,
 	}
 }
 
-// tileF16 is kernel.TileF16 for any number of panels.
-func tileF16(c []float32, ldc int, a []float32, b []byte, bStride, mr, panels, k int, accumulate bool) {
+// tileF16 is kernel.TileF16 for any number of panels. next has what b has in the block to come, or is empty.
+func tileF16(c []float32, ldc int, a []float32, b, next []byte, bStride, mr, panels, k int, accumulate bool) {
 	for done := 0; done < panels; {
 		n := panelsAtOnce(panels - done)
-		kernel.TileF16(c[done*kernel.PanelRows:], ldc, a, b[2*done*bStride:], bStride, mr, n, k, accumulate)
+		kernel.TileF16(c[done*kernel.PanelRows:], ldc, a, b[2*done*bStride:], next[min(len(next), 2*done*bStride):], bStride, mr, n, k, accumulate)
 		done += n
 	}
 }

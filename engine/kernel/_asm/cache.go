@@ -19,9 +19,10 @@ func caches(f *file) {
 	}
 }
 
-// tileF16 is tile for a right operand in half floats, which become f32 as they are loaded.
+// tileF16 is tile for a right operand in half floats, which become f32 as they are loaded. What lies ahead bytes further
+// on is asked for, line by line: of a cache, the next block's panels.
 func tileF16(f *file, rows, panels int) {
-	f.function(fmt.Sprintf("tileF16%s_%dx%d", f.name, rows, panels), "c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool", "")
+	f.function(fmt.Sprintf("tileF16%s_%dx%d", f.name, rows, panels), "c *float32, ldc int, a *float32, b *byte, bStride int, k int, accumulate bool, ahead int", "")
 	vectors := panels * 16 / f.lanes
 	perPanel := 16 / f.lanes
 	first := map[string]int{"Y": 16, "Z": 32}[f.reg] - rows*vectors
@@ -40,6 +41,9 @@ func tileF16(f *file, rows, panels int) {
 		}
 	}
 	step := func(u int) {
+		for j := 0; u%2 == 0 && j < vectors; j += perPanel { // a panel's line of two steps
+			f.op("PREFETCHT0 %d(%s)%s", u*32, []string{"R9", "R9", "R12"}[j/perPanel], []string{"", "(R8*1)", ""}[j/perPanel])
+		}
 		for j := range vectors {
 			f.op("VCVTPH2PS %d(BX)%s, {%d}", u*32+j%perPanel*f.lanes*2, []string{"", "(R8*1)", "(R8*2)"}[j/perPanel], j)
 		}
@@ -57,6 +61,9 @@ func tileF16(f *file, rows, panels int) {
 	f.op("MOVQ b+24(FP), BX")
 	f.op("MOVQ bStride+32(FP), R8")
 	f.op("MOVQ k+40(FP), CX")
+	f.op("MOVQ ahead+56(FP), R9")
+	f.op("ADDQ BX, R9")
+	f.op("LEAQ (R9)(R8*2), R12")
 	f.op("MOVBLZX accumulate+48(FP), AX")
 	f.op("TESTL AX, AX")
 	f.op("JE zero")
@@ -74,7 +81,9 @@ func tileF16(f *file, rows, panels int) {
 		step(u)
 	}
 	f.op("ADDQ $%d, SI", 4*rows*4)
-	f.op("ADDQ $128, BX")
+	for _, r := range []string{"BX", "R9", "R12"} {
+		f.op("ADDQ $128, %s", r)
+	}
 	f.op("SUBQ $4, CX")
 	f.op("JGE loop")
 	f.mark("rest")
@@ -84,6 +93,8 @@ func tileF16(f *file, rows, panels int) {
 	step(0)
 	f.op("ADDQ $%d, SI", 4*rows)
 	f.op("ADDQ $32, BX")
+	f.op("ADDQ $32, R9")
+	f.op("ADDQ $32, R12")
 	f.op("DECQ CX")
 	f.op("JNE single")
 	f.mark("store")
