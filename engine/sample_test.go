@@ -2,6 +2,7 @@ package engine
 
 import (
 	"math"
+	"math/rand/v2"
 	"testing"
 )
 
@@ -94,5 +95,33 @@ func TestTop(t *testing.T) {
 	}
 	if n := len(top([]float32{1, 2}, 0, 10)); n != 2 {
 		t.Errorf("top 10 of 2 gave %d", n)
+	}
+}
+
+// argmax is the first of the greatest, wherever that is.
+func TestArgmax(t *testing.T) {
+	r := rand.New(rand.NewPCG(4, 4))
+	for _, n := range []int{1, 2, 17, 1023, 1024, 1025, 4097} {
+		x := make([]float32, n)
+		for i := range x {
+			x[i] = float32(math.Inf(-1))
+		}
+		if got := argmax(x); got != 0 {
+			t.Errorf("%d of −Inf: %d", n, got)
+		}
+		for range 50 {
+			for i := range x {
+				x[i] = float32(r.IntN(n+5)) - float32(n)
+			}
+			want := 0
+			for i, v := range x {
+				if v > x[want] {
+					want = i
+				}
+			}
+			if got := argmax(x); int(got) != want {
+				t.Fatalf("%d values: %d, want %d", n, got, want)
+			}
+		}
 	}
 }

@@ -3,8 +3,11 @@ package engine
 import (
 	"context"
 	"errors"
+	"math"
+	"slices"
 	"sort"
 
+	"hone/engine/kernel"
 	"hone/engine/nn"
 )
 
@@ -73,13 +76,16 @@ func top(logits []float32, lse float32, k int) []TokenLogProb {
 	return best
 }
 
-// argmax is the index of the greatest logit, the first among equals.
+// argmax is the index of the greatest logit, the first among equals; beside a NaN it is any index. It finds the part
+// that holds the greatest, then the place in it.
 func argmax(logits []float32) int32 {
-	best := 0
-	for i, z := range logits {
-		if z > logits[best] {
-			best = i
+	const part = 1024
+	best, from := float32(math.Inf(-1)), 0
+	for lo := 0; lo < len(logits); lo += part {
+		if m := kernel.Max(logits[lo:min(lo+part, len(logits))]); m > best {
+			best, from = m, lo
 		}
 	}
-	return int32(best) //nolint:gosec // below the vocabulary
+	at := max(0, slices.Index(logits[from:min(from+part, len(logits))], best))
+	return int32(from + at) //nolint:gosec // below the vocabulary
 }

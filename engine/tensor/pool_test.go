@@ -124,3 +124,13 @@ func TestPoolPanicReachesTheCaller(t *testing.T) {
 		}
 	}
 }
+
+// BenchmarkPoolRun is what handing a call over to the workers and back takes.
+func BenchmarkPoolRun(b *testing.B) {
+	p := NewPool(2)
+	defer p.Close()
+	nothing := func(int, int) {}
+	for b.Loop() {
+		p.Run(2, nothing)
+	}
+}
