@@ -18,6 +18,7 @@ type Adapter struct {
 	cfg     weights.AdapterConfig
 	mods    nn.Adapter
 	dropout bool // some layer drops inputs in training
+	sealed  bool // Seal has given A and B back
 }
 
 // NewAdapter makes an untrained adapter as c describes it: A drawn from seed, B zero. Targets are matched as PEFT
@@ -158,6 +159,9 @@ func (b *Base) InitAdapter(c weights.AdapterConfig, dir string) (*Adapter, error
 
 // Save writes the adapter as a PEFT folder, with facts in hone.json.
 func (a *Adapter) Save(dir string, facts weights.Facts) error {
+	if a.sealed {
+		return errSealed
+	}
 	var ts []weights.Tensor
 	for i, l := range a.mods.LoRA {
 		if l == nil {
@@ -176,9 +180,33 @@ func (a *Adapter) Config() weights.AdapterConfig { return a.cfg }
 // Freeze lays the adapter out for decoding at the base's precision, as LoadAdapter does; a new trainer undoes it. It
 // is for an adapter that has been trained and is to be used at once.
 func (a *Adapter) Freeze() error {
+	if a.sealed {
+		return nil
+	}
 	a.mods.Freeze(a.base.dec.Linears, a.base.prec)
 	return nil
 }
+
+// Seal freezes the adapter and gives back the values that only training and saving need, so that it takes about 2 bytes
+// a parameter, or at f32 4. It can then decode and score, and nothing else.
+func (a *Adapter) Seal() error {
+	if err := a.Freeze(); err != nil {
+		return err
+	}
+	a.sealed = true
+	for _, l := range a.mods.LoRA {
+		if l != nil {
+			l.A, l.B = nil, nil
+		}
+	}
+	return nil
+}
+
+// errSealed says what a sealed adapter cannot do any more.
+var errSealed = errors.New("the adapter is sealed: it holds no values to train or to save")
+
+// Bytes is the memory that the adapter's values take.
+func (a *Adapter) Bytes() int { return a.mods.Bytes() }
 
 // modules is the adapter's layers, nil for a nil adapter.
 func (a *Adapter) modules() *nn.Adapter {
@@ -195,9 +223,10 @@ func peftNames(module string) (a, b string) {
 
 // Params is the number of the adapter's parameters.
 func (a *Adapter) Params() (n int) {
-	for _, l := range a.mods.LoRA {
+	for i, l := range a.mods.LoRA {
 		if l != nil {
-			n += len(l.A) + len(l.B)
+			lin := a.base.dec.Linears[i]
+			n += l.R * (lin.In() + lin.Out())
 		}
 	}
 	return n

@@ -44,6 +44,9 @@ func NewTrainer(b *Base, a *Adapter, o TrainerOptions) (*Trainer, error) {
 		t.trainBase()
 		return t, nil
 	}
+	if a.sealed {
+		return nil, errSealed
+	}
 	t.trainAdapter()
 	return t, nil
 }

@@ -274,7 +274,7 @@ func (s *served) place(path string) (servedBase, *engine.Adapter, error) {
 	if adapter == nil {
 		return base, nil, errors.Join(refusals...)
 	}
-	return base, adapter, nil
+	return base, adapter, adapter.Seal()
 }
 
 // close ends the schedulers and closes the models.
