@@ -65,13 +65,13 @@ func (b *Block) attend(c *Call, x []float32, s *blockSaved) []float32 {
 func (b *Block) Backward(c *Call, d []float32, s blockSaved) {
 	mark := c.WS.Mark()
 	defer c.WS.Release(mark)
-	dy, din := c.WS.F32(len(d)), c.WS.F32(len(d))
+	din := c.WS.F32(len(d))
 
-	b.unjoin(c, dy, d, s.ym, b.PostMLP)
+	dy := b.unjoin(c, d, s.ym, b.PostMLP)
 	b.MLP.Backward(c, din, dy, c.normed(b.PreMLP, s.mid), s.mlp)
 	c.unnormed(d, din, s.mid, b.PreMLP)
 
-	b.unjoin(c, dy, d, s.ya, b.PostAttn)
+	dy = b.unjoin(c, d, s.ya, b.PostAttn)
 	b.Attn.Backward(c, din, dy, c.normed(b.PreAttn, s.x), s.attn)
 	c.unnormed(d, din, s.x, b.PreAttn)
 }
@@ -115,15 +115,22 @@ func (b *Block) join(c *Call, out, x, y []float32, m *RMSNorm) {
 	})
 }
 
-// unjoin writes to dy the gradient of a sublayer's output y for the gradient d of the sum.
-func (b *Block) unjoin(c *Call, dy, d, y []float32, m *RMSNorm) {
-	copy(dy, d)
-	if b.Residual != 1 {
-		kernel.Scale(dy, b.Residual)
+// unjoin returns the gradient of a sublayer's output y for the gradient d of the sum: d itself, or in scratch.
+func (b *Block) unjoin(c *Call, d, y []float32, m *RMSNorm) []float32 {
+	if b.Residual == 1 && m == nil {
+		return d
 	}
+	dy, n := c.WS.F32(len(d)), len(d)/c.T
+	c.rows(c.T, func(lo, hi int) {
+		copy(dy[lo*n:hi*n], d[lo*n:hi*n])
+		if b.Residual != 1 {
+			kernel.Scale(dy[lo*n:hi*n], b.Residual)
+		}
+	})
 	if m != nil {
 		m.Backward(c, dy, dy, y, false)
 	}
+	return dy
 }
 
 // Decoder is a whole model: embedding, layers, final norm, and the head's weight.
