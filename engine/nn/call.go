@@ -23,8 +23,9 @@ type Call struct {
 	Grads   *Grads              // where Backward accumulates; nil: no backward pass follows
 	Dropout *Dropout            // nil: none
 
-	// Forward and Backward are the precisions of the products with weights and adapters. Sums are f32 always,
-	// and so are attention, norms and losses.
+	// Forward and Backward are the precisions of the products with weights and adapters. Below f32, attention
+	// multiplies bfloat16 where a backward pass follows, and keeps half floats in caches. Sums, softmax, norms and
+	// losses are f32 always.
 	Forward, Backward tensor.Precision
 
 	// Memory is how activations wait for Backward.
