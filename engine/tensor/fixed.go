@@ -7,8 +7,9 @@ import (
 )
 
 // Products at precision Fixed: activations are quantised by rows, once for each format that weights of a call want,
-// and multiplied with the stored panels. A row's quantisation and its sums over blocks of k, in ascending order, are the same whatever else the call
-// computes, so its bits depend on its values, K and the matrix alone, and are even those of every CPU level.
+// and multiplied with the stored panels. A row's quantisation and its sums over blocks of k, in ascending order, are
+// the same whatever else the call computes, so its bits depend on its values, K and the matrix alone, and are even
+// those of every CPU level.
 
 const (
 	fixedTaskRows   = 96  // activation rows of a task: what all its panels read stays in the second-level cache
