@@ -45,6 +45,7 @@ type results struct {
 	Decode1         *rate           `json:"decode1"`
 	Decode8         *rate           `json:"decode8"`
 	Decode8Adapters *rate           `json:"decode8_adapters8"`
+	AdaptersOfBase  *rate           `json:"decode8_adapters8_of_base"`
 	PeakMemory      int64           `json:"peak_memory_bytes"`
 	ColdStart       *rate           `json:"cold_start_seconds"`
 	Divergence      *divergence     `json:"divergence"`

@@ -12,6 +12,7 @@ const someResults = `{"hone": "1", "commit": "abc1234", "time": "2026-01-02 03:0
 "precision": {"training": "f32", "decoding": "fixed"},
 "limits": {"gflops_f32": {"median": 90.06, "min": 80, "max": 100, "runs": 5}},
 "train": {"median": 120, "min": 110, "max": 130, "runs": 5, "limit": 150, "utilisation": 0.966},
+"decode8_adapters8_of_base": {"median": 0.693, "min": 0.68, "max": 0.71, "runs": 5},
 "decode1": {"median": 200, "min": 190, "max": 210, "runs": 5},
 "peak_memory_bytes": 440000000,
 "divergence": {"tokens": 5120, "default": "fixed", "paths": {"bf16": {"mean_kl": 0.00011, "p99_kl": 0.001, "top1_agreement": 0.9956}, "fixed": {"mean_kl": 5e-8, "top1_agreement": 1}}}}`
@@ -57,6 +58,7 @@ func TestRun(t *testing.T) {
 	}
 	write("results.json", someResults)
 	written("against them** at abc1234, 2026-01-02 03:04.", "| 90.1 | 80.0 – 100 | 5 |", "tokens/s | 120 | 110 – 130 | 5 | 150 | 80 % | 97 % |", "tokens/s | 200 | 190 – 210 | 5 | – | – | – |", "0.44",
+		"target 0.75 | 0.69 | 0.68 – 0.71 | 5 |",
 		"| hone fixed, the default of decoding | 5e-08 | 0 | 100.00 % |")
 	write("peers.json", somePeers)
 	written("**2.00** (1.50 – 2.50) | 5 | ≥ 1.5: met | abc1234, 2026-01-02 03:04 |", "≥ 0.7: missed | – |", "| beside training | 80 | 180 | 200 | 60 |", "**3.00**; target ≤ 2.5: missed", "Not measured: trl: it broke.", "torch 2", "hone 62.7 %, TRL 61.0 % (abc1234+, 2026-01-02 03:04)")

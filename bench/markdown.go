@@ -27,6 +27,9 @@ func (r *results) lines() []line {
 	}
 }
 
+// adaptersTarget is the share of the base's rate that eight streams on eight adapters should reach.
+const adaptersTarget = 0.75
+
 // markdown is RESULTS.md.
 func markdown(r *results, p *peers) string {
 	var w strings.Builder
@@ -58,6 +61,9 @@ func markdown(r *results, p *peers) string {
 	}
 	if r.PeakMemory > 0 {
 		fmt.Fprintf(&w, "| peak memory of training, GB | %.2f | | 1 | – | – | – |\n", float64(r.PeakMemory)/1e9)
+	}
+	if x := r.AdaptersOfBase; x != nil {
+		fmt.Fprintf(&w, "| eight adapters as a share of the base in the same runs; target %.2f | %.2f | %.2f – %.2f | %d | – | – | – |\n", adaptersTarget, x.Median, x.Min, x.Max, x.Runs)
 	}
 	fmt.Fprint(&w, "\nA limit is what the measured rates above allow: the flop of a step at the rate of its precision's product, and in decoding\n"+
 		"also the bytes of the weights, read once for all streams, at the streaming rate. It counts no norms, softmax or optimiser.\n"+

@@ -63,6 +63,9 @@ type benchReport struct {
 	Decode8         *benchRate `json:"decode8,omitempty"`
 	Decode8Adapters *benchRate `json:"decode8_adapters8,omitempty"`
 
+	// AdaptersOfBase is Decode8Adapters as a share of the same streams on the base alone, run by run in turn.
+	AdaptersOfBase *benchRate `json:"decode8_adapters8_of_base,omitempty"`
+
 	PeakMemory int64            `json:"peak_memory_bytes,omitempty"`  // of a process that trains as Train does
 	ColdStart  *benchRate       `json:"cold_start_seconds,omitempty"` // of a process, to the first token it prints
 	Products   []productRate    `json:"products,omitempty"`
@@ -243,25 +246,37 @@ type timings struct {
 	used    float64
 }
 
+// timed is something to time; prepare, if it is there, comes before each run and is not timed.
+type timed struct{ prepare, run func() error }
+
 // times runs f once untimed and then so often as runs says, each after prepare.
-func (b *bench) times(ctx context.Context, prepare, f func() error) (t timings, err error) {
+func (b *bench) times(ctx context.Context, prepare, f func() error) (timings, error) {
+	t, err := b.inTurn(ctx, timed{prepare, f})
+	return t[0], err
+}
+
+// inTurn runs each work once untimed and then all of them one after the other, so often as runs says.
+func (b *bench) inTurn(ctx context.Context, works ...timed) ([]timings, error) {
+	t := make([]timings, len(works))
 	for i := range b.c.Runs + 1 {
-		if err := ctx.Err(); err != nil {
-			return t, err
-		}
-		if prepare != nil {
-			if err := prepare(); err != nil {
+		for j, w := range works {
+			if err := ctx.Err(); err != nil {
 				return t, err
 			}
-		}
-		start := time.Now()
-		before, _ := busy.Seconds()
-		if err := f(); err != nil {
-			return t, err
-		}
-		after, _ := busy.Seconds()
-		if i > 0 {
-			t.seconds, t.used = append(t.seconds, time.Since(start).Seconds()), t.used+after-before
+			if w.prepare != nil {
+				if err := w.prepare(); err != nil {
+					return t, err
+				}
+			}
+			start := time.Now()
+			before, _ := busy.Seconds()
+			if err := w.run(); err != nil {
+				return t, err
+			}
+			after, _ := busy.Seconds()
+			if i > 0 {
+				t[j].seconds, t[j].used = append(t[j].seconds, time.Since(start).Seconds()), t[j].used+after-before
+			}
 		}
 	}
 	return t, nil

@@ -57,6 +57,9 @@ func printBench(out io.Writer, r *benchReport) error {
 	if err := w.Flush(); err != nil {
 		return err
 	}
+	if x := r.AdaptersOfBase; x != nil {
+		fmt.Fprintf(out, "eight adapters run at %.2f (%.2f to %.2f) of the base's rate in the same runs\n", x.Median, x.Min, x.Max)
+	}
 	if r.PeakMemory > 0 {
 		fmt.Fprintf(out, "peak memory of training: %.2f GB\n", float64(r.PeakMemory)/1e9)
 	}

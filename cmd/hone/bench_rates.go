@@ -145,6 +145,8 @@ func (b *bench) decode8(ctx context.Context) (err error) {
 	return err
 }
 
+// decode8Adapters measures eight streams on as many adapters, each run beside one of the base alone: a machine whose
+// speed changes from moment to moment still says what adapters cost.
 func (b *bench) decode8Adapters(ctx context.Context) (err error) {
 	adapters := make([]*engine.Adapter, 8)
 	for i := range adapters {
@@ -152,40 +154,81 @@ func (b *bench) decode8Adapters(ctx context.Context) (err error) {
 			return fmt.Errorf("adapter %d: %w", i, err)
 		}
 	}
-	b.r.Decode8Adapters, err = b.decode(ctx, 8, adapters)
-	return err
+	alone, mixed := b.decoding(ctx, 8, nil), b.decoding(ctx, 8, adapters)
+	defer alone.end()
+	defer mixed.end()
+	times, err := b.inTurn(ctx, alone.timed, mixed.timed)
+	if err != nil {
+		return err
+	}
+	b.r.Decode8Adapters = b.decodeRate(8, adapters, times[1])
+	shares := make([]float64, b.c.Runs)
+	for i := range shares {
+		shares[i] = times[0].seconds[i] / times[1].seconds[i]
+	}
+	share := spread(shares)
+	b.r.AdaptersOfBase = &share
+	return nil
 }
 
 // decode measures how fast so many streams together write after prompts of 16 tokens, each with its adapter.
 func (b *bench) decode(ctx context.Context, n int, adapters []*engine.Adapter) (*benchRate, error) {
-	base, answer := b.model.Base, 128
-	if b.c.Quick {
-		answer = 8
-	}
-	var streams []*engine.Stream
-	out := make([]engine.Token, n)
-	times, err := b.times(ctx, func() (err error) {
-		closeStreams(streams)
-		if streams, err = newStreams(base, n, 16, adapters); err != nil {
-			return err
-		}
-		return untilToken(ctx, base, streams)
-	}, func() error {
-		for range answer {
-			if err := base.Decode(ctx, streams, out); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	closeStreams(streams)
+	d := b.decoding(ctx, n, adapters)
+	defer d.end()
+	times, err := b.times(ctx, d.prepare, d.run)
 	if err != nil {
 		return nil, err
 	}
-	rate := rateOf(float64(n*answer), times, base.Threads())
-	rate.Tokens = n * answer
+	return b.decodeRate(n, adapters, times), nil
+}
+
+// decoding is one measured work of decoding: prepare reads the prompts, run writes the answers, end lets go.
+type decoding struct {
+	timed
+	end func()
+}
+
+// decoding makes the work of n streams, each with its adapter.
+func (b *bench) decoding(ctx context.Context, n int, adapters []*engine.Adapter) decoding {
+	base := b.model.Base
+	var streams []*engine.Stream
+	out := make([]engine.Token, n)
+	return decoding{
+		timed: timed{
+			prepare: func() (err error) {
+				closeStreams(streams)
+				if streams, err = newStreams(base, n, 16, adapters); err != nil {
+					return err
+				}
+				return untilToken(ctx, base, streams)
+			},
+			run: func() error {
+				for range b.answer() {
+					if err := base.Decode(ctx, streams, out); err != nil {
+						return err
+					}
+				}
+				return nil
+			},
+		},
+		end: func() { closeStreams(streams) },
+	}
+}
+
+// answer is how many tokens each stream of a run of decoding writes.
+func (b *bench) answer() int {
+	if b.c.Quick {
+		return 8
+	}
+	return 128
+}
+
+// decodeRate is the figure of so many streams' runs.
+func (b *bench) decodeRate(n int, adapters []*engine.Adapter, times timings) *benchRate {
+	rate := rateOf(float64(n*b.answer()), times, b.model.Base.Threads())
+	rate.Tokens = n * b.answer()
 	rate.Limit = b.decodeLimit(n, adapters)
-	return &rate, nil
+	return &rate
 }
 
 // newStreams makes streams after random prompts. adapters is nil, or one for each.

@@ -60,6 +60,10 @@ func TestBenchJSON(t *testing.T) {
 			t.Errorf("%s is %v", name, r[name])
 		}
 	}
+	share, _ := r["decode8_adapters8_of_base"].(map[string]any)
+	if x, ok := share["median"].(float64); !ok || !(x > 0) {
+		t.Errorf("decode8_adapters8_of_base is %v", share)
+	}
 }
 
 // TestBenchOnly leaves out what was not asked for, and says which figures there are.
