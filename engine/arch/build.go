@@ -39,12 +39,12 @@ func Build(c *Config, m *weights.Model, o Options) (*nn.Decoder, error) {
 // architecture.
 type builder struct {
 	*Config
-	model *weights.Model
-	opts  Options
-	dec   *nn.Decoder
-	used  map[string]bool
-	errs  []error
-	todo  []pending
+	model   *weights.Model
+	opts    Options
+	dec     *nn.Decoder
+	used    map[string]bool
+	errs    []error
+	waiting []pending
 }
 
 // pending is a matrix whose values are still to be laid out.
@@ -115,7 +115,7 @@ func (b *builder) param(p *nn.Param) *nn.Param {
 func (b *builder) matrix(name string, rows, cols int) *nn.Param {
 	p := &nn.Param{Name: name}
 	if t, ok := b.take(name, rows, cols); ok {
-		b.todo = append(b.todo, pending{p, t})
+		b.waiting = append(b.waiting, pending{p, t})
 	}
 	return b.param(p)
 }
@@ -123,17 +123,17 @@ func (b *builder) matrix(name string, rows, cols int) *nn.Param {
 // fill lays out the matrices' values in their stored precision, in the order in which the layers read them, or as f32
 // where they are to be trained.
 func (b *builder) fill() {
-	errs := make([]error, len(b.todo))
-	starts := make([]int, len(b.todo)+1)
-	for i, todo := range b.todo {
+	errs := make([]error, len(b.waiting))
+	starts := make([]int, len(b.waiting)+1)
+	for i, w := range b.waiting {
 		starts[i+1] = starts[i]
 		if !b.opts.Trainable {
-			starts[i+1] += tensor.RoomFor(todo.t.DType, todo.t.Shape[0], todo.t.Shape[1], todo.t.Data)
+			starts[i+1] += tensor.RoomFor(w.t.DType, w.t.Shape[0], w.t.Shape[1], w.t.Data)
 		}
 	}
-	room := tensor.Room(starts[len(b.todo)])
-	b.opts.Pool.Run(len(b.todo), func(i, _ int) {
-		p, t := b.todo[i].p, b.todo[i].t
+	room := tensor.Room(starts[len(b.waiting)])
+	b.opts.Pool.Run(len(b.waiting), func(i, _ int) {
+		p, t := b.waiting[i].p, b.waiting[i].t
 		if b.opts.Trainable {
 			p.M = tensor.FromF32(t.Shape[0], t.Shape[1], weights.AsF32(t))
 			return
