@@ -44,7 +44,7 @@ func Freeze(lows []LowRank) []*Frozen {
 		sizeA += f.ranks() * f.lines() * linePairs
 		sizeB += f.pairs() * f.panels() * panelRows
 	}
-	mem := floats(Room(4*(sizeA+sizeB)), sizeA+sizeB)
+	mem := RoomF32(sizeA + sizeB)
 	a, b := mem[:sizeA], mem[sizeA:]
 	for i, f := range out {
 		if f != nil {

@@ -31,6 +31,9 @@ func RoomFor(d DType, rows, cols int, data []byte) int {
 	return (n + roomAlign - 1) &^ (roomAlign - 1)
 }
 
+// RoomF32 is a room of n floats.
+func RoomF32(n int) []float32 { return floats(Room(4*n), n) }
+
 // floats are the first n floats of a room.
 func floats(room []byte, n int) []float32 {
 	return unsafe.Slice((*float32)(unsafe.Pointer(unsafe.SliceData(room))), n)
