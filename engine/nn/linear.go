@@ -61,8 +61,8 @@ func (c *Call) together(x []float32, ps ...projection) {
 	}
 	tensor.Project(c.Forward, c.Pool, c.WS, x, c.T, c.projections)
 	c.WS.Release(mark)
-	for _, p := range ps {
-		if c.uniform(p.l.ID) == nil {
+	for i, p := range ps {
+		if c.projections[i].Low.R == 0 {
 			p.l.addLoRA(c, p.y, x, p.u)
 		}
 	}
@@ -71,14 +71,12 @@ func (c *Call) together(x []float32, ps ...projection) {
 // Backward takes dy (T, out), the forward pass's x and u, accumulates the gradients of what trains, and writes
 // dx (T, in), or adds to it. A nil dx is not computed.
 func (l *Linear) Backward(c *Call, dx, dy, x, u []float32, add bool) {
-	lora := c.uniform(l.ID)
-	switch {
-	case dx != nil && lora != nil:
+	if lora := c.uniform(l.ID); dx != nil && lora != nil {
 		l.backTogether(c, dx, dy, x, u, lora, add)
-	case dx != nil:
-		tensor.MulAt(c.Backward, c.Pool, c.WS, dx, dy, c.T, l.W.M, add)
-		fallthrough
-	default:
+	} else {
+		if dx != nil {
+			tensor.MulAt(c.Backward, c.Pool, c.WS, dx, dy, c.T, l.W.M, add)
+		}
 		l.backLoRA(c, dx, dy, x, u)
 	}
 	n, in := l.Out(), l.In()
