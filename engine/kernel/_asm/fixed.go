@@ -189,18 +189,8 @@ func quantiseAVX512(f *file) {
 	f.op("VMOVDQU32 magnitude<>(SB), {31}")
 	f.op("VMOVDQU32 rounding<>(SB), {30}")
 	f.mark("block")
-	f.op("VMOVUPS (SI), {0}")
-	f.op("VMOVUPS 64(SI), {1}")
-	f.op("VPANDD {31}, {0}, {2}")
-	f.op("VPANDD {31}, {1}, {3}")
-	f.op("VPMAXUD {2}, {3}, {2}")
-	reduce(f, "VPMAXUD", 2, 3)
-	f.op("VMOVD X2, AX")
-	quantiseBranches(f, "fixedMax", "fixedInverse")
-	f.op("VBROADCASTSS X4, {4}")
+	quantiseIntegersAVX512(f, "fixedMax", "fixedInverse")
 	for i := range 2 {
-		f.op("VMULPS {4}, {%d}, {%d}", i, i)
-		f.op("VCVTPS2DQ {%d}, {%d}", i, i)
 		f.op("VPMOVDB {%d}, %d(DI)", i, 32+16*i)
 		f.op("VPADDD {30}, {%d}, {%d}", i, 6+i)
 		f.op("VPSRAD $8, {%d}, {%d}", 6+i, 6+i)
@@ -213,6 +203,24 @@ func quantiseAVX512(f *file) {
 		f.op("VMOVDQU32 {0}, (DI)")
 		f.op("VMOVDQU X0, 64(DI)")
 	})
+}
+
+// quantiseIntegersAVX512 loads a block and leaves its integers in Z0 and Z1; greatest and inverse are constants of the
+// format, and Z31 is magnitude.
+func quantiseIntegersAVX512(f *file, greatest, inverse string) {
+	f.op("VMOVUPS (SI), {0}")
+	f.op("VMOVUPS 64(SI), {1}")
+	f.op("VPANDD {31}, {0}, {2}")
+	f.op("VPANDD {31}, {1}, {3}")
+	f.op("VPMAXUD {2}, {3}, {2}")
+	reduce(f, "VPMAXUD", 2, 3)
+	f.op("VMOVD X2, AX")
+	quantiseBranches(f, greatest, inverse)
+	f.op("VBROADCASTSS X4, {4}")
+	for i := range 2 {
+		f.op("VMULPS {4}, {%d}, {%d}", i, i)
+		f.op("VCVTPS2DQ {%d}, {%d}", i, i)
+	}
 }
 
 // quantiseBranches leaves for blocks without a scale; others get the greatest integer/max in X4 and the scale in X5.

@@ -122,13 +122,7 @@ func quantiseAVX2(f *file) {
 	quantiseStart(f, "quantiseBlocksAVX2")
 	f.op("VMOVDQU wordOrder<>(SB), {15}")
 	f.mark("block")
-	quantiseLargestAVX2(f)
-	quantiseBranches(f, "fixedMax", "fixedInverse")
-	f.op("VBROADCASTSS X4, {4}")
-	for i := range 4 {
-		f.op("VMULPS {4}, {%d}, {%d}", 6+i, 6+i)
-		f.op("VCVTPS2DQ {%d}, {%d}", 6+i, 6+i)
-	}
+	quantiseIntegersAVX2(f, "fixedMax", "fixedInverse")
 	for _, at := range []int{0, 32} { // high bytes, then low ones with their sign
 		for i := range 4 {
 			if at == 0 {
@@ -155,6 +149,17 @@ func quantiseAVX2(f *file) {
 		f.op("VMOVDQU {0}, 32(DI)")
 		f.op("VMOVDQU X0, 64(DI)")
 	})
+}
+
+// quantiseIntegersAVX2 loads a block and leaves its integers in Y6…Y9, as quantiseIntegersAVX512 does.
+func quantiseIntegersAVX2(f *file, greatest, inverse string) {
+	quantiseLargestAVX2(f)
+	quantiseBranches(f, greatest, inverse)
+	f.op("VBROADCASTSS X4, {4}")
+	for i := range 4 {
+		f.op("VMULPS {4}, {%d}, {%d}", 6+i, 6+i)
+		f.op("VCVTPS2DQ {%d}, {%d}", 6+i, 6+i)
+	}
 }
 
 // quantiseLargestAVX2 loads a block into Y6…Y9 and leaves the bits of its largest magnitude in X2 and AX.

@@ -130,19 +130,7 @@ func quantisePairsAVX512(f *file) {
 	f.op("VMOVDQU32 rounding<>(SB), {30}")
 	f.op("VMOVDQU32 lowestBits<>(SB), {29}")
 	f.mark("block")
-	f.op("VMOVUPS (SI), {0}")
-	f.op("VMOVUPS 64(SI), {1}")
-	f.op("VPANDD {31}, {0}, {2}")
-	f.op("VPANDD {31}, {1}, {3}")
-	f.op("VPMAXUD {2}, {3}, {2}")
-	reduce(f, "VPMAXUD", 2, 3)
-	f.op("VMOVD X2, AX")
-	quantiseBranches(f, "pairsMax", "pairsInverse")
-	f.op("VBROADCASTSS X4, {4}")
-	for i := range 2 {
-		f.op("VMULPS {4}, {%d}, {%d}", i, i)
-		f.op("VCVTPS2DQ {%d}, {%d}", i, i)
-	}
+	quantiseIntegersAVX512(f, "pairsMax", "pairsInverse")
 	f.op("VPADDD {1}, {30}, {6}")
 	f.op("VPSRAD $4, {6}, {6}")
 	f.op("VPSUBD {0}, {6}, {7}")
@@ -167,13 +155,7 @@ func quantisePairsAVX512(f *file) {
 func quantisePairsAVX2(f *file) {
 	quantiseStart(f, "quantisePairBlocksAVX2")
 	f.mark("block")
-	quantiseLargestAVX2(f)
-	quantiseBranches(f, "pairsMax", "pairsInverse")
-	f.op("VBROADCASTSS X4, {4}")
-	for i := range 4 {
-		f.op("VMULPS {4}, {%d}, {%d}", 6+i, 6+i)
-		f.op("VCVTPS2DQ {%d}, {%d}", 6+i, 6+i)
-	}
+	quantiseIntegersAVX2(f, "pairsMax", "pairsInverse")
 	f.op("VPADDD {6}, {7}, {0}")
 	f.op("VPADDD {8}, {9}, {2}")
 	f.op("VPADDD {0}, {2}, {2}")
