@@ -4,8 +4,6 @@ import (
 	"context"
 	"math"
 	"path/filepath"
-	"runtime"
-	"slices"
 	"testing"
 
 	"hone/engine/nn"
@@ -133,15 +131,7 @@ func TestMemoryAllocatesLittle(t *testing.T) {
 	for _, m := range []nn.Memory{nn.MemoryBalanced, nn.MemoryLow} {
 		rows := rowsOfLengths(9)
 		tr, _ := train(t, tiny(t, "llama", 2), rows, TrainerOptions{Packing: true, Memory: m}, 0.1, 2)
-		var taken []uint64
-		for s := range 11 {
-			var before, after runtime.MemStats
-			runtime.ReadMemStats(&before)
-			step(t, tr, rows, s)
-			runtime.ReadMemStats(&after)
-			taken = append(taken, after.TotalAlloc-before.TotalAlloc)
-		}
-		slices.Sort(taken)
+		taken := allocations(t, tr, rows)
 		if got := taken[len(taken)/2]; got > 64<<10 {
 			t.Errorf("%s: a step allocates %d bytes; all steps: %d", m, got, taken)
 		}

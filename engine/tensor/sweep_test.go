@@ -7,8 +7,6 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
-
-	"hone/engine/kernel"
 )
 
 // A sweep is a product of random shape: M rows of activations times rows [r0,r1) of a weight.
@@ -105,23 +103,6 @@ func sweepLevels(t *testing.T, seed uint64) {
 			t.Fatalf("%s: other bits backward than another level", name)
 		}
 	})
-}
-
-// eachLevelQuietly is eachLevel without a subtest for each.
-func eachLevelQuietly(t *testing.T, f func(level string)) {
-	t.Helper()
-	was := kernel.Level()
-	defer func() {
-		if err := kernel.SetLevel(was); err != nil {
-			t.Error(err)
-		}
-	}()
-	for _, name := range kernel.Levels() {
-		if err := kernel.SetLevel(name); err != nil {
-			t.Fatal(err)
-		}
-		f(name)
-	}
 }
 
 // check runs one product both ways, as it is and with special values, and returns the results of ordinary ones.
