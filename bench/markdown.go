@@ -68,7 +68,8 @@ func markdown(r *results, p *peers) string {
 	fmt.Fprint(&w, "\nA limit is what the measured rates above allow: the flop of a step at the rate of its precision's product, and in decoding\n"+
 		"also the bytes of the weights, read once for all streams, at the streaming rate. It counts no norms, softmax or optimiser.\n"+
 		"Busy is the processor time of all threads over the wall time and the threads; waiting for a moment by spinning counts.\n"+
-		"Products can run above a limit whose own measurement other work disturbed.\n")
+		"Prefill and decoding are held against the product of 8-bit weights; 4-bit ones take three byte products where those take\n"+
+		"four, so they can run above it. A limit's own measurement may also have met a slow moment of the machine.\n")
 	if p != nil {
 		p.markdown(&w)
 	}

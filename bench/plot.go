@@ -89,8 +89,8 @@ func barPlot(title string, bars []bar) (*plot.Plot, error) {
 	for i, b := range bars {
 		at := n - 1 - i
 		values[at], names[at] = b.value, b.name
-		labels.XYs[at] = plotter.XY{X: b.value, Y: float64(at)}
-		labels.Labels[at] = " " + fmt.Sprintf("%.3g", b.value)
+		labels.XYs[at] = plotter.XY{X: max(b.value, b.target), Y: float64(at)} // beside a mark that is further out
+		labels.Labels[at] = "  " + fmt.Sprintf("%.3g", b.value)
 		if b.target > 0 {
 			targets = append(targets, plotter.XY{X: b.target, Y: float64(at)})
 		}
